@@ -1,0 +1,1 @@
+"""Where runs live: folders, sealing to Parquet, the index."""

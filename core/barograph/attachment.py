@@ -1,0 +1,158 @@
+"""The run that a callback writes to: the one it was given, one that is open, or one that it makes and therefore closes.
+
+Every integration's callback holds one Attachment and asks it for a run when a fit begins.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from barograph import starting
+from barograph.open_runs import joinable_run
+from barograph.run import Run
+from barograph.store.layout import find_store, new_run_id
+
+
+class Attachment:
+    """Which run a callback writes to, over all its fits.
+
+    A run the callback made serves its later fits (each reopens it), unless the last one failed: then the next fit gets
+    a new run. A copy (deepcopy, pickle: clones in a search, workers) holds no file, lock or thread; when a copy begins
+    a fit it makes a child of the run that the original would write to, so that a search is one run with children.
+    """
+
+    def __init__(self, run: Run | None = None, **init_arguments: Any) -> None:
+        self._given = run
+        self._arguments = init_arguments
+        self._family = _Family()
+        self._is_copy = False
+        self._own: Run | None = None
+        self._run: Run | None = None
+        self._in_fit = False
+        self._failed = False
+
+    @property
+    def run(self) -> Run | None:
+        """The run in use; None before the first fit."""
+        return self._run
+
+    @property
+    def owns_run(self) -> bool:
+        """Whether this callback made the run it writes to, and so closes it."""
+        return self._run is not None and self._run is self._own
+
+    def begin(
+        self,
+        config: dict[str, Any] | None = None,
+        *,
+        rank: int | None = None,
+        world: int | None = None,
+        run_id: str | None = None,
+    ) -> Run:
+        """The run for the fit (or evaluation) that begins now.
+
+        config: stored with the run. rank, world, run_id: what the framework knows of its processes; with several
+        processes all of them write the run `run_id`, copies included.
+        """
+        if self._in_fit and self.owns_run:
+            self.end("failed", "the fit before this one did not come to its end")
+        together = world is not None and world > 1
+        if self._given is not None:
+            self._run = self._given
+        elif self._is_copy and not together:
+            self._run = self._own = self._usable_own() or self._begin_child()
+        elif not together and self._usable_own() is None and (open_run := joinable_run()) is not None:
+            self._run = open_run
+        else:
+            self._run = self._own = self._usable_own() or self._begin_own(rank, world, run_id)
+        self._in_fit = True
+        if self._run is self._own:
+            self._run.expected_end = "the fit did not come to its end"
+        if config:
+            self._run.log_config(config)
+        return self._run
+
+    def end(self, status: str = "finished", reason: str | None = None, error: BaseException | None = None) -> None:
+        """The fit is over: close the run if this callback made it, else leave it open."""
+        self._in_fit = False
+        self._failed = status != "finished"
+        if self.owns_run and self._own is not None:
+            self._own.expected_end = None
+            self._own.finish(status, reason, error)
+
+    def start_fit(self, first_step: int = 0, **about: object) -> int:
+        """Note a fit_start event and return what to add to the fit's steps so that they continue the run's.
+
+        0 for the first fit and for one that continues its own count (a checkpoint); about: kept with the event.
+        """
+        if self._run is None:
+            return 0
+        offset = max(0, self._run.steps_done - first_step)
+        self._run.fits += 1
+        self._run.event("fit_start", fit=self._run.fits, first_step=first_step + offset, offset=offset, **about)
+        return offset
+
+    def reached(self, step: int) -> None:
+        """Note that the run has come to `step`, offset included."""
+        if self._run is not None and step >= self._run.steps_done:
+            self._run.steps_done = step + 1
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        copy = type(self)(self._given, **self._arguments)
+        copy._family = self._family
+        copy._is_copy = True
+        if self._run is not None and not self._run.is_finished:
+            self._family.run = self._run
+        return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        parent = self._given or self._run or self._family.run or joinable_run()
+        store, parent_id = (parent.store_path, parent.id) if parent else self._family.address(self._arguments)
+        return {"arguments": self._arguments, "store": str(store), "parent_id": parent_id}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Attachment.__init__(self, None, **state["arguments"])
+        self._is_copy = True
+        self._family.store, self._family.parent_id = state["store"], state["parent_id"]
+
+    def _usable_own(self) -> Run | None:
+        if self._own is None or self._failed:
+            return None
+        self._own.reopen()
+        return self._own
+
+    def _begin_own(self, rank: int | None, world: int | None, run_id: str | None) -> Run:
+        arguments = dict(self._arguments)
+        if run_id is not None:
+            arguments.setdefault("id", run_id)
+        return starting.init(**arguments, rank=rank, world=world, joinable=False)
+
+    def _begin_child(self) -> Run:
+        parent, store = self._family.parent(self._given, self._arguments)
+        kept = {name: value for name, value in self._arguments.items() if name not in ("id", "resume", "store", "name")}
+        return starting.init(**{**kept, "quiet": True}, store=store, parent=parent, joinable=False)
+
+
+class _Family:
+    """What a callback and its copies share: the run that the copies' runs are children of."""
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self.store: str | None = None
+        self.parent_id: str | None = None
+
+    def parent(self, given: Run | None, arguments: dict[str, Any]) -> tuple[Run | str, str]:
+        """The parent (made on the first call if there is none yet), and its store."""
+        run = given or joinable_run() or self.run
+        if run is None and self.parent_id is not None and self.store is not None:
+            starting.make_run(self.parent_id, {**arguments, "store": self.store})
+            return self.parent_id, self.store
+        if run is None:
+            run = self.run = starting.init(**arguments, joinable=False)
+        return run, str(run.store_path)
+
+    def address(self, arguments: dict[str, Any]) -> tuple[str, str]:
+        """Where copies in other processes will find their parent; nothing is made yet."""
+        if self.parent_id is None or self.store is None:
+            self.store, self.parent_id = str(find_store(arguments.get("store"))), arguments.get("id") or new_run_id()
+        return self.store, self.parent_id

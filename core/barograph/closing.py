@@ -1,0 +1,107 @@
+"""What a run says when it ends: a small table of its metrics, and how an exception is described."""
+
+import shutil
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_BARS = "▁▂▃▄▅▆▇█"
+_ROWS = 12
+_UNSHOWN = ("system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/")
+_RISING = (
+    "acc", "auc", "f1", "precision", "recall", "r2", "score", "iou", "map", "dice", "bleu", "rouge", "reward", "return",
+    "psnr", "ssim", "ndcg", "kappa", "mcc", "average_precision", "throughput",
+)  # fmt: skip
+_TRACEBACK_LIMIT = 64 * 1024
+
+
+def is_better_high(key: str) -> bool:
+    """Whether more is better of a metric, going by its name: accuracies and scores, but not losses and errors."""
+    words = key.lower().replace("-", "_").replace("/", "_").split("_")
+    if any(word.endswith(("loss", "error", "err")) for word in words):
+        return False
+    return any(word.startswith(rising) for word in words for rising in _RISING)
+
+
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """A curve as one line of block characters; NaN and infinities are shown as x."""
+    if len(values) > width:
+        values = [values[index * (len(values) - 1) // (width - 1)] for index in range(width)]
+    finite = [value for value in values if abs(value) < float("inf")]
+    if not finite:
+        return "x" * len(values)
+    low, span = min(finite), (max(finite) - min(finite)) or 1.0
+    return "".join(
+        _BARS[min(7, int((value - low) / span * 8))] if abs(value) < float("inf") else "x" for value in values
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as a person says them: 850 ms, 12.3 s, 4 min 05 s, 3 h 12 min."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def closing_lines(
+    name: str,
+    status: str,
+    reason: str | None,
+    duration_s: float,
+    cost_s: float,
+    summary: Mapping[str, Any],
+    lost: Mapping[str, int],
+) -> list[str]:
+    """The table at the end of a run. summary: key to what journal.writer keeps of it."""
+    why = f" ({reason})" if reason and status != "finished" else ""
+    share = f", {cost_s / duration_s:.2%} of it our own" if duration_s > 0 else ""
+    lines = [f"barograph: {name} {status}{why} after {duration_text(duration_s)}{share}"]
+    shown = [key for key in summary if not key.startswith(_UNSHOWN)]
+    rows = [_row(key, summary[key]) for key in sorted(shown)[:_ROWS]]
+    if rows:
+        widths = [max(len(row[column]) for row in [_HEAD, *rows]) for column in range(len(_HEAD))]
+        room = max(20, shutil.get_terminal_size((100, 24)).columns - sum(widths[1:]) - 12)
+        widths[0] = min(widths[0], room)
+        lines += ["  " + "  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                  for row in [_HEAD, *rows]]  # fmt: skip
+    if len(shown) > len(rows):
+        lines.append(f"  and {len(shown) - len(rows)} more metrics")
+    if any(lost.values()):
+        counts = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
+        lines.append(f"barograph: not kept, because the disk refused: {counts}")
+    return lines
+
+
+def describe_error(error: BaseException | None) -> dict[str, str] | None:
+    """Type, message and traceback of an exception, as the end of a run keeps them."""
+    if error is None:
+        return None
+    try:
+        lines = "".join(traceback.format_exception(error))
+        message = str(error)
+    except Exception:  # noqa: BLE001  # an exception whose own text fails
+        lines, message = "", "<unprintable>"
+    return {"type": type(error).__name__, "message": message[:4096], "traceback": lines[-_TRACEBACK_LIMIT:]}
+
+
+_HEAD = ("metric", "curve", "last", "best", "at step")
+
+
+def _row(key: str, numbers: Any) -> tuple[str, ...]:
+    high = is_better_high(key)
+    best, step = (numbers.max, numbers.max_step) if high else (numbers.min, numbers.min_step)
+    return (
+        key.encode("unicode_escape").decode() if not key.isprintable() else key,
+        sparkline(numbers.spark),
+        f"{numbers.last:.6g}",
+        "" if best is None else f"{best:.6g}",
+        "" if step is None else str(step),
+    )
+
+
+def _fit(cell: str, width: int) -> str:
+    return cell.ljust(width) if len(cell) <= width else f"{cell[: width - 3]}..."

@@ -1,0 +1,93 @@
+"""Around every entry point that a framework calls: our own failure becomes one warning, and the training goes on."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from barograph.voice import warn
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+# Set by barograph.testing: a swallowed error would hide a defect from a test.
+raise_errors = False
+
+
+class GuardedRun(Protocol):
+    """What the guard needs of a run."""
+
+    @property
+    def name(self) -> str:
+        """For the warning."""
+        ...
+
+    def spent(self, hook: str, seconds: float, started_cost_s: float) -> None:
+        """Add the cost of a hook."""
+        ...
+
+    def count_failure(self, hook: str, error: BaseException) -> bool:
+        """Count an error of ours; True if it is the first of its kind in this run."""
+        ...
+
+    @property
+    def cost_s(self) -> float:
+        """Seconds spent in log() and its like so far."""
+        ...
+
+
+class Guarded(Protocol):
+    """What carries guarded methods: anything that knows its run."""
+
+    @property
+    def run(self) -> Any:  # Any: Run | None; naming Run here would turn the arrow around
+        """The run, once there is one."""
+        ...
+
+
+_S = TypeVar("_S", bound=Guarded)
+_warned_without_run: set[tuple[str, str]] = set()
+
+
+def guarded(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R | None]:
+    """Guard a method that a framework calls: measure it, and let no exception of ours out of it.
+
+    The time it takes is added to `run.overhead` under the method's name. An exception is counted in the run and, the
+    first time for its hook and class, told in one warning; the method then returns None. KeyboardInterrupt, SystemExit
+    and other non-errors pass untouched.
+    """
+    hook = method.__name__
+
+    @functools.wraps(method)
+    def call(self: _S, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+        before: GuardedRun | None = self.run
+        logged_s = before.cost_s if before is not None else 0.0
+        start = time.perf_counter()
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:  # the one place where everything of ours stops
+            if raise_errors:
+                raise
+            report(self.run, hook, error)
+            return None
+        finally:
+            run: GuardedRun | None = self.run
+            if run is not None:
+                run.spent(hook, time.perf_counter() - start, logged_s if run is before else 0.0)
+
+    return call
+
+
+def report(run: GuardedRun | None, hook: str, error: Exception) -> None:
+    """Count an error of ours in the run and warn about it if it is the first of its kind."""
+    kind = (hook, type(error).__name__)
+    if run is not None:
+        first, where = run.count_failure(hook, error), f"run {run.name}"
+    else:
+        first, where = kind not in _warned_without_run, "no run"
+        _warned_without_run.add(kind)
+    if first:
+        warn(
+            f"{where}: {hook} failed in our own code ({type(error).__name__}: {error}). The training goes on; "
+            f"what this call would have recorded is missing. Further failures of this kind are counted in silence."
+        )

@@ -1,0 +1,474 @@
+"""Run: what a training script talks to. Every call is complete when it returns, and none of them raises into training."""
+
+from __future__ import annotations
+
+import collections
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from barograph import guard, open_runs
+from barograph.closing import closing_lines, describe_error
+from barograph.guard import guarded, report
+from barograph.values import Deferred, clean_key, clean_step, convert, readable
+from barograph.voice import say, warn
+
+if TYPE_CHECKING:
+    from barograph.starting import Recording
+
+# A frame holds at most 16 MiB; 50,000 names of the longest legal key fit into the definition of a key set.
+_NAMES_A_FRAME = 10_000
+_TEXT_IN_RECORD = 64 * 1024  # characters; a longer text goes into a file of its own
+_MANY_KEYS = 10_000
+_DEVICE_WAIT_S = 2.0  # at the end of a run, for values that are still on a device
+
+
+class Run:
+    """One training on disk. Made by `barograph.init()`, never directly.
+
+    Durability: when a call returned while `health` was "ok", what it was given survives SIGKILL and an out-of-memory
+    kill; after a power cut at most the last second is gone. Values still on a device are written once they arrive;
+    `pending` counts them. Threads may share a run. After fork, a child that logs writes a journal of its own.
+    Cost: a call of five floats takes about as long as the `write` of its bytes.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._journal = recording.open_journal(self._write_arrived)
+        self._journal_log = self._journal.log
+        self._lock = threading.RLock()
+        self._waiting: collections.deque[tuple[tuple[str, ...], int, float, list[float | Deferred]]] = collections.deque()
+        self._hooks: dict[str, float] = {}
+        self._slow_s = 0.0
+        self._failures: dict[str, int] = {}
+        self._warned: dict[str, int] = {}
+        self._config: dict[str, Any] = {}
+        self._started = time.monotonic()
+        self.pid = os.getpid()
+        self.is_finished = False
+        self.expected_end: str | None = None  # what is missing if the process ends now
+        self.steps_done = 0  # steps of all fits so far: where the next fit's count goes on
+        self.fits = 0
+        self.opened_over: Run | None = None  # the run that is current again when this one ends
+
+    # -- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The run's id, which is also the name of its folder."""
+        return self._recording.id
+
+    @property
+    def name(self) -> str:
+        """The run's name, for people."""
+        return self._recording.name
+
+    @property
+    def project(self) -> str:
+        """The project it belongs to."""
+        return self._recording.project
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._recording.path
+
+    @property
+    def store_path(self) -> Path:
+        """The store that holds it."""
+        return self._recording.store
+
+    @property
+    def rank(self) -> int:
+        """This process's rank among those of the run."""
+        return self._recording.process.rank
+
+    @property
+    def world(self) -> int:
+        """How many processes write this run."""
+        return self._recording.process.world
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first start of this run, one more for each restart."""
+        return self._recording.attempt
+
+    @property
+    def is_joinable(self) -> bool:
+        """Whether callbacks without a run of their own write to this one."""
+        return self._recording.joinable
+
+    @property
+    def overhead_budget(self) -> float:
+        """The share of the training's time that the run may take."""
+        return self._recording.settings.overhead_budget
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """A copy of the configuration so far, as it is stored."""
+        return dict(self._config)
+
+    @property
+    def health(self) -> str:
+        """"ok", or "degraded" while the disk refuses and records wait in memory."""
+        return str(self._journal.health)
+
+    @property
+    def pending(self) -> int:
+        """How many values are still on a device and therefore not yet acknowledged."""
+        return sum(len(values) for _, _, _, values in list(self._waiting))
+
+    @property
+    def last_step(self) -> int:
+        """The step of the newest point; 0 before the first."""
+        return self._journal.last_step or 0
+
+    @property
+    def cost_s(self) -> float:
+        """Seconds spent in log() and its like on the threads that called them."""
+        return float(self._journal.cost_s) + self._slow_s
+
+    @property
+    def overhead(self) -> dict[str, Any]:
+        """What the run itself has cost: {"total_s": seconds, "hooks": {where: seconds}}, on the training's threads."""
+        hooks = {"log": self.cost_s, **self._hooks}
+        return {"total_s": sum(hooks.values()), "hooks": hooks}
+
+    def __repr__(self) -> str:
+        return f"<barograph.Run {self.name} ({self.id})>"
+
+    # -- what a script writes ----------------------------------------------------------------------------------------
+
+    def log(self, metrics: Mapping[str, object], step: int | None = None) -> None:
+        """Write metrics of one step.
+
+        metrics: name to number; numbers of any library are taken, what is no number is kept as text with one warning.
+        step: any integer, in any order, any number of times; None counts the calls of this run from 0.
+        """
+        if not self._journal_log(metrics, step):
+            self._log_anything(metrics, step)
+
+    @guarded
+    def log_config(self, config: Mapping[str, object] | object) -> None:
+        """Add to the configuration: a mapping, dataclass, namespace or the like, nested as it is; later values win."""
+        from barograph.capture.plain import to_plain
+        from barograph.capture.redaction import redact
+
+        plain = to_plain(config)
+        if not isinstance(plain.value, dict):
+            self._warn_once("config", f"log_config() was given a {type(config).__name__}; it was kept under 'value'")
+        added = redact(plain.value if isinstance(plain.value, dict) else {"value": plain.value})
+        if plain.problem:
+            self._warn_once("config", f"the configuration {plain.problem}")
+        _merge(self._config, added)
+        self._record("config", None, config=added)
+
+    @guarded
+    def log_text(self, key: str, text: object, step: int | None = None) -> None:
+        """Keep a text under a key; a long one in a file of its own."""
+        body = readable(text, 64 * 1024 * 1024)
+        name, step = self._key_and_step(key, step)
+        if len(body) > _TEXT_IN_RECORD and (file := self._put_file(body.encode("utf-8", "surrogatepass"), ".txt")):
+            self._record("text", step, key=name, file=file)
+        else:
+            self._record("text", step, key=name, text=body)
+
+    @guarded
+    def log_image(self, key: str, image: object, step: int | None = None) -> None:
+        """Keep a picture: a file's path, PNG or JPEG bytes, a Pillow image, a matplotlib figure, or an array.
+
+        Arrays of shape (height, width), (height, width, 1 | 3 | 4) or (1 | 3 | 4, height, width); floats are taken as
+        0 to 1, integers as 0 to 255.
+        """
+        from barograph.media import encode_image
+
+        name, step = self._key_and_step(key, step)
+        picture = encode_image(image)
+        file = self._put_file(picture.data, f".{picture.format}")
+        if file:
+            self._record(
+                "image", step, key=name, file=file, format=picture.format, width=picture.width, height=picture.height
+            )
+
+    @guarded
+    def log_table(self, key: str, table: object, step: int | None = None) -> None:
+        """Keep a table: a data frame (pandas, polars, pyarrow), a dict of columns, a list of dicts or of rows."""
+        from barograph.media import encode_table
+
+        name, step = self._key_and_step(key, step)
+        columns, rows, lines = encode_table(table)
+        if len(lines) > _TEXT_IN_RECORD and (file := self._put_file(lines, ".jsonl")):
+            self._record("table", step, key=name, columns=columns, file=file)
+        else:
+            self._record("table", step, key=name, columns=columns, rows=rows)
+
+    @guarded
+    def event(self, name: str, **data: object) -> None:
+        """Note that something happened, with whatever belongs to it; the step is that of the newest point."""
+        from barograph.capture.plain import to_plain
+        from barograph.capture.redaction import redact
+
+        self._record("event", self.last_step, name=readable(name, 1024), data=redact(to_plain(data).value))
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def finish(
+        self, status: str = "finished", reason: str | None = None, error: BaseException | None = None
+    ) -> None:
+        """Close the run. status: "finished", "failed" or "interrupted". Calling it again does nothing."""
+        self.close(status=status, reason=reason, error=error)
+
+    @guarded
+    def close(
+        self,
+        status: str = "finished",
+        reason: str | None = None,
+        error: BaseException | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        """As finish(), bounded to `timeout_s` seconds (default: the setting exit_timeout_s)."""
+        with self._lock:
+            if self.is_finished or os.getpid() != self.pid:
+                return
+            self.is_finished = True
+        start = time.perf_counter()
+        left_s = self._recording.settings.exit_timeout_s if timeout_s is None else timeout_s
+        open_runs.remove(self)
+        self._recording.stop_sampling(min(1.0, left_s))
+        self._wait_for_device(min(_DEVICE_WAIT_S, left_s))
+        duration_s = time.monotonic() - self._started
+        summary = self._journal.summary()
+        overhead = self.overhead
+        self._record(
+            "summary",
+            self._journal.last_step,
+            metrics={key: numbers.as_record() for key, numbers in summary.items()},
+            overhead=overhead,
+            lost=dict(self._journal.lost),
+            failures=self._failures,
+            warned=self._warned,
+        )
+        self._record(
+            "end",
+            self._journal.last_step,
+            status=status,
+            reason=reason,
+            error=describe_error(error),
+            duration_s=duration_s,
+        )
+        self._journal.close(max(0.1, left_s - (time.perf_counter() - start)))
+        if self._recording.speaks:
+            say(closing_lines(self.name, status, reason, duration_s, overhead["total_s"], summary, self._journal.lost))
+
+    def reopen(self) -> None:
+        """Go on after finish(), in the same attempt and a new journal: for a callback that serves another fit."""
+        with self._lock:
+            if not self.is_finished:
+                return
+            self._journal = self._recording.open_journal(self._write_arrived, calls=self._journal.calls)
+            self._journal_log = self._journal.log
+            self._started = time.monotonic()
+            self.is_finished = False
+        self._recording.start_sampling(self._write_system)
+        open_runs.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, (SystemExit, GeneratorExit)):
+            self.finish()
+        elif isinstance(error, KeyboardInterrupt):
+            self.finish("interrupted", "KeyboardInterrupt", error)
+        else:
+            self.finish("failed", type(error).__name__, error)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self  # a copied trainer or callback goes on with the run it had
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from barograph.starting import reattach
+
+        return reattach, (str(self.store_path), self.id, self.name, self.project)
+
+    # -- what the integrations and the guard use ---------------------------------------------------------------------
+
+    @property
+    def run(self) -> Self:
+        """Itself; the guard asks every object it stands around for its run."""
+        return self
+
+    def spent(self, hook: str, seconds: float, cost_before_s: float = 0.0) -> None:
+        """Add to the measured cost, less what log() took inside and has counted itself."""
+        net_s = max(0.0, seconds - max(0.0, self.cost_s - cost_before_s))
+        self._hooks[hook] = self._hooks.get(hook, 0.0) + net_s
+
+    def count_failure(self, hook: str, error: BaseException) -> bool:
+        """Count an error of ours; True if it is the first of its kind."""
+        kind = f"{hook}: {type(error).__name__}"
+        self._failures[kind] = self._failures.get(kind, 0) + 1
+        return self._failures[kind] == 1
+
+    def log_environment(self, environment: Mapping[str, object]) -> None:
+        """Add to what is known of machine, packages and code."""
+        self._record("environment", None, environment=dict(environment))
+
+    def log_scalars(self, names: tuple[str, ...], values: Sequence[float], step: int) -> None:
+        """Write doubles that need no conversion, without counting a call."""
+        journal = self._writable()
+        if journal is not None:
+            journal.scalars(names, step, values, None, False)
+
+    def sync(self) -> None:
+        """Bring what was written onto the disk itself, against a power cut; takes milliseconds."""
+        self._journal.sync()
+
+    def start(self) -> None:
+        """Begin sampling the system and become the current run."""
+        self._recording.start_sampling(self._write_system)
+        open_runs.add(self)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _log_anything(self, metrics: Any, step: object) -> None:
+        start, counted_s = time.perf_counter(), self._journal.cost_s
+        try:
+            self._convert_and_write(metrics, step)
+        except Exception as error:
+            if guard.raise_errors:
+                raise
+            report(self, "log", error)
+        finally:
+            self._slow_s += max(0.0, time.perf_counter() - start - (self._journal.cost_s - counted_s))
+
+    def _convert_and_write(self, metrics: Any, step: object) -> None:
+        journal = self._writable()
+        if journal is None or (journal is not self._journal and journal.log(metrics, step)):
+            return
+        at, problem = clean_step(step)
+        if problem:
+            self._warn_once("step", f"a step {problem}")
+        names: list[str] = []
+        values: list[float] = []
+        texts: list[tuple[str, str]] = []
+        arriving: dict[str, Deferred] = {}
+        for key, value in _items(metrics):
+            name, problem = clean_key(key)
+            if problem:
+                self._warn_once("key", f"a metric's name {problem} ({readable(name, 60)!r})")
+            converted = convert(value)
+            if converted.problem:
+                self._warn_once("value", f"{readable(name, 60)!r} {converted.problem}")
+            if converted.text is not None:
+                texts.append((name, converted.text))
+            if isinstance(converted.number, float):
+                names.append(name)
+                values.append(converted.number)
+            elif converted.number is not None:
+                arriving[name] = converted.number
+        at = journal.scalars(tuple(names[:_NAMES_A_FRAME]), at, values[:_NAMES_A_FRAME])
+        for first in range(_NAMES_A_FRAME, len(names), _NAMES_A_FRAME):
+            part = slice(first, first + _NAMES_A_FRAME)
+            journal.scalars(tuple(names[part]), at, values[part], None, False)
+        for name, text in texts:
+            journal.record("text", at, None, key=name, text=text)
+        if arriving:
+            self._waiting.append((tuple(arriving), at, time.time(), list(arriving.values())))
+            journal.expect_ticks = True
+
+    def _writable(self) -> Any:
+        """The journal to write to: a fork's own in a forked child, None after the end (with one warning)."""
+        if self.is_finished:
+            self._warn_once("finished", "log() was called after finish(); such records are not kept")
+            return None
+        if self._journal.is_forked:
+            with self._lock:
+                if self._journal.is_forked:
+                    self._waiting.clear()
+                    self.pid = os.getpid()
+                    self._journal = self._recording.open_journal(self._write_arrived, role="child")
+                    self._journal_log = self._journal.log
+        return self._journal
+
+    def _record(self, kind: str, step: int | None, **body: object) -> None:
+        journal = self._journal if self.is_finished else self._writable()
+        if journal is None:
+            return
+        try:
+            journal.record(kind, step, None, **body)
+        except ValueError as error:
+            self._warn_once("size", f"a record of kind {kind!r} was not kept: {error}")
+
+    def _put_file(self, data: bytes, suffix: str) -> str | None:
+        try:
+            return self._recording.folder.put_file(data, suffix)
+        except OSError as error:
+            self._warn_once("file", f"{self.path}: a {suffix} file of {len(data)} bytes was not kept: {error}")
+            return None
+
+    def _key_and_step(self, key: object, step: object) -> tuple[str, int]:
+        name, problem = clean_key(key)
+        if problem:
+            self._warn_once("key", f"a key {problem} ({readable(name, 60)!r})")
+        at, problem = clean_step(step)
+        if problem:
+            self._warn_once("step", f"a step {problem}")
+        return name, self.last_step if at is None else at
+
+    def _write_system(self, sample: Mapping[str, float]) -> None:
+        self._journal.scalars(tuple(sample), self._journal.last_step or 0, list(sample.values()), None, False)
+        if len(self._journal.summary_keys()) >= _MANY_KEYS:
+            self._warn_once("keys", f"the run has over {_MANY_KEYS} metrics; views and summaries show only so many")
+
+    def _write_arrived(self) -> None:
+        """Write device values that have arrived, in order. Called by the journal's thread."""
+        while self._waiting:
+            names, step, time_s, values = self._waiting[0]
+            if not all(isinstance(value, float) or value.is_ready() for value in values):
+                return
+            try:
+                numbers = [value if isinstance(value, float) else value.get() for value in values]
+                self._journal.scalars(names, step, numbers, time_s, False)
+            except Exception as error:  # noqa: BLE001  # the device failed; its own error reaches the user's next call
+                report(self, "device value", error)
+            self._waiting.popleft()
+        self._journal.expect_ticks = False
+
+    def _wait_for_device(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._waiting and time.monotonic() < deadline:
+            self._write_arrived()
+            time.sleep(0.001)
+        if self._waiting:
+            self._warn_once("device", f"{self.pending} values had not arrived from their device at the end of the run")
+
+    def _warn_once(self, kind: str, message: str) -> None:
+        self._warned[kind] = self._warned.get(kind, 0) + 1
+        if self._warned[kind] == 1:
+            warn(f"run {self.name}: {message}. Further cases are counted in silence.")
+
+
+def _items(metrics: Any) -> Iterable[tuple[object, object]]:
+    """The items of anything like a mapping, even while another thread changes it."""
+    if not hasattr(metrics, "items"):
+        return [(f"(not a mapping: {type(metrics).__name__})", metrics)]
+    for _ in range(100):
+        try:
+            return list(metrics.items())
+        except RuntimeError:  # changed size during iteration
+            continue
+    return list(metrics.copy().items())
+
+
+def _merge(into: dict[str, Any], added: Mapping[str, Any]) -> None:
+    for key, value in added.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value

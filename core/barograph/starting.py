@@ -1,0 +1,341 @@
+"""init(): how a run begins. Which run it is, where it lies, which attempt and rank this process is, and what is captured."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from barograph import open_runs
+from barograph.capture.environment import capture_environment_fast, capture_environment_slow
+from barograph.disabled import NoJournal
+from barograph.identity import Process, new_name, this_process
+from barograph.journal.writer import Journal
+from barograph.rendezvous import agree_on_id
+from barograph.run import Run
+from barograph.settings import Settings
+from barograph.store.layout import (
+    RunFolder,
+    create_store,
+    find_store,
+    new_run_id,
+    safe_run_id,
+    vanishing_reason,
+)
+from barograph.system.machine import boot_id, host_name, process_start_s
+from barograph.system.sampler import SystemSampler
+from barograph.version import __version__
+from barograph.voice import say, warn
+
+_starts = 0  # how many runs this process has begun: the n-th init() of every rank is the same run
+
+
+def init(
+    project: str | None = None,
+    name: str | None = None,
+    config: Mapping[str, object] | object | None = None,
+    tags: Iterable[str] = (),
+    notes: str = "",
+    group: str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    id: str | None = None,  # noqa: A002  # the word users know
+    resume: bool = False,
+    quiet: bool = False,
+    *,
+    parent: Run | str | None = None,
+    rank: int | None = None,
+    world: int | None = None,
+    overhead_budget: float | None = None,
+    joinable: bool = True,
+) -> Run:
+    """Begin a run and make it the current one; `finish()` it, or use it as a context manager.
+
+    project: default the setting, else the name of the git repository or folder. name: default such as calm-heron-12.
+    config: any nested settings of the training. store: folder; default see README, "Where data goes".
+    id: to give the run an id of your own; a run that exists gets another attempt. resume: go on with the run `id`, or
+    with the newest one called `name`, or with the newest of the project. quiet: nothing on the terminal.
+    parent: the run, or its id, that this one is a part of. rank, world: default as the launcher set them.
+    overhead_budget: share of the training's time the run may take. joinable: callbacks without a run write to this one.
+
+    Raises TypeError or ValueError for arguments of a wrong kind, all of them in one message; nothing else.
+    """
+    global _starts
+    start = time.perf_counter()
+    _check(project=project, name=name, notes=notes, group=group, id=id, tags=tags)
+    if open_runs.is_notebook() and joinable and parent is None:
+        for other in open_runs.open_runs():
+            if other.is_joinable:
+                other.finish(reason="init() was called again in the notebook")
+    settings = Settings.read(on_wrong=warn, overhead_budget=overhead_budget, quiet=quiet or None)
+    process = this_process()
+    if rank is not None:
+        process = dataclasses.replace(process, rank=rank, world=max(world or 1, rank + 1))
+    elif parent is not None:
+        process = Process()  # a part of a run is one process's own, whatever rank that has
+    wish = _Wish(project, name, list(tags), notes, group, id, resume, parent)
+    recording = _begin(wish, settings, process, store, _starts, joinable)
+    _starts += parent is None
+    run = Run(recording)
+    if config is not None:
+        run.log_config(config)
+    if settings.capture and settings.mode == "on":
+        run.log_environment(capture_environment_fast())
+        _capture_in_background(run)
+    run.start()
+    run.spent("init", time.perf_counter() - start)
+    recording.say_begin()
+    return run
+
+
+@dataclasses.dataclass(slots=True)
+class _Wish:
+    """What the caller of init() asked for."""
+
+    project: str | None
+    name: str | None
+    tags: list[str]
+    notes: str
+    group: str | None
+    id: str | None
+    resume: bool
+    parent: Run | str | None
+
+    def manifest(self, run_id: str, project: str) -> dict[str, object]:
+        """What run.json says of the run if this process is the one that makes it."""
+        return {
+            "format": 1,
+            "id": run_id,
+            "name": self.name or new_name(),
+            "project": project,
+            "created": time.time(),
+            "parent_id": self.parent.id if isinstance(self.parent, Run) else self.parent,
+            "group": self.group,
+            "tags": [str(tag) for tag in self.tags],
+            "notes": self.notes,
+            "barograph": __version__,
+        }
+
+
+@dataclasses.dataclass(slots=True)
+class Recording:
+    """Where and as whom a run writes: everything about it that is settled when it begins."""
+
+    id: str
+    name: str
+    project: str
+    store: Path
+    path: Path
+    process: Process
+    attempt: int
+    settings: Settings
+    joinable: bool
+    speaks: bool
+    calls: int = 0
+    sampler: SystemSampler | None = None
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder and how to put files into it."""
+        return RunFolder(self.path)
+
+    def open_journal(
+        self, tick: Callable[[], None], role: str = "main", calls: int | None = None
+    ) -> Journal | NoJournal:
+        """A new journal of this process for the run; one that keeps nothing where Barograph is switched off."""
+        if self.settings.mode == "disabled":
+            return NoJournal()
+        return Journal(
+            self.folder.journals,
+            run_id=self.id,
+            rank=self.process.rank,
+            world=self.process.world,
+            attempt=self.attempt,
+            role=role,
+            identity={
+                "host": host_name(),
+                "boot_id": boot_id(),
+                "pid": os.getpid(),
+                "pid_start_s": process_start_s(os.getpid()),
+                "barograph": __version__,
+            },
+            sync_every_s=self.settings.sync_every_s,
+            heartbeat_s=self.settings.heartbeat_s,
+            buffer_limit_bytes=self.settings.buffer_limit_bytes,
+            native=None if self.settings.native else False,
+            warn=lambda message: warn(f"run {self.name}: {message}"),
+            tick=tick,
+            calls=self.calls if calls is None else calls,
+        )
+
+    def start_sampling(self, emit: Callable[[Mapping[str, float]], None]) -> None:
+        """Begin to write CPU, memory, disk, network and GPU figures; children of a run leave that to their parent."""
+        if self.settings.mode == "disabled" or not self.settings.system_every_s or self.sampler is not None:
+            return
+        self.sampler = SystemSampler(emit, self.settings.system_every_s, disk_path=self.store)
+        self.sampler.start()
+
+    def stop_sampling(self, timeout_s: float) -> None:
+        """Take a last sample and end the thread."""
+        if self.sampler is not None:
+            self.sampler.stop(timeout_s)
+            self.sampler = None
+
+    def say_begin(self) -> None:
+        """Two lines: what is recorded where, and how to look at it."""
+        if not self.speaks:
+            return
+        place = os.path.relpath(self.path) if _is_below(self.path, Path.cwd()) else str(self.path)
+        lines = [f"barograph: {self.name} ({self.project}) is recorded in {place}"]
+        lines.append(f"barograph: look at it with: barograph show {self.name}{_store_option(self.store)}")
+        if reason := vanishing_reason(self.store):
+            lines.append(f"barograph: beware: {reason}; set BAROGRAPH_STORE to a folder that lasts")
+        say(lines)
+
+
+def make_run(run_id: str, arguments: Mapping[str, Any]) -> None:
+    """Make the folder of a run that only has children: the parent of copies that work in other processes."""
+    tags, notes = list(arguments.get("tags", ())), arguments.get("notes", "")
+    wish = _Wish(None, arguments.get("name"), tags, notes, arguments.get("group"), run_id, resume=False, parent=None)
+    root = create_store(find_store(arguments.get("store")))
+    folder = RunFolder(root / "runs" / safe_run_id(run_id))
+    folder.create_manifest(wish.manifest(folder.path.name, arguments.get("project") or _default_project()))
+
+
+def reattach(store: str, id: str, name: str, project: str) -> Run:  # noqa: A002
+    """What an unpickled run is: the open run itself in its own process, elsewhere a child of it."""
+    for run in open_runs.open_runs():
+        if run.id == id:
+            return run
+    return init(project=project, name=name, store=store, parent=id, quiet=True, joinable=False)
+
+
+def _begin(
+    wish: _Wish, settings: Settings, process: Process, store: str | os.PathLike[str] | None, n: int, joinable: bool
+) -> Recording:
+    root = find_store(store if store is not None else _parent_store(wish.parent) or settings.store)
+    project = wish.project or settings.project or _default_project()
+    if settings.mode == "disabled":
+        nowhere = root / "runs" / "disabled"
+        return Recording(
+            "disabled", wish.name or "disabled", project, root, nowhere, process, 1, settings, joinable, speaks=False
+        )
+    try:
+        create_store(root)
+        folder, name, attempt, calls = _settle(wish, root, project, process, n)
+    except OSError as error:
+        fallback = _fallback_store()
+        warn(
+            f"the store {root} cannot be written ({error}); this run is kept in {fallback} instead. "
+            f"Set BAROGRAPH_STORE to a folder that can be written."
+        )
+        root, wish.resume = fallback, False
+        folder, name, attempt, calls = _settle(wish, root, project, process, n)
+    speaks = not settings.quiet and process.rank == 0 and wish.parent is None and not open_runs.open_runs()
+    return Recording(
+        folder.path.name, name, project, root, folder.path, process, attempt, settings, joinable, speaks, calls
+    )
+
+
+def _settle(wish: _Wish, root: Path, project: str, process: Process, n: int) -> tuple[RunFolder, str, int, int]:
+    """Find or make the run's folder; its name, this process's attempt, and the calls of log() to go on from."""
+    run_id = _find_resumable(wish, root, project) if wish.resume else None
+    if run_id is None and wish.id is not None:
+        run_id = safe_run_id(wish.id)
+    alone = wish.parent is not None
+    shared = None if alone else process.run_key(n)
+    if run_id is None and shared is not None:
+        run_id = f"launch-{shared}"
+    if run_id is None and process.world > 1 and not alone:
+        run_id = agree_on_id(root, process, n)
+    folder = RunFolder(root / "runs" / (run_id or new_run_id()))
+    manifest = wish.manifest(folder.path.name, project)
+    existed = not folder.create_manifest(manifest)
+    if existed:
+        manifest |= folder.read_manifest()
+    attempt = folder.new_attempt(None if alone else process.attempt_key(n))
+    if existed and attempt > 1 and wish.id is not None and not wish.resume and shared is None:
+        warn(
+            f"run {wish.id!r} exists already; this is recorded as its attempt {attempt}. Pass resume=True to say so, or "
+            f"another id for another run."
+        )
+    calls = _calls_so_far(folder) if existed and attempt > 1 and wish.resume else 0
+    return folder, str(manifest["name"]), attempt, calls
+
+
+def _find_resumable(wish: _Wish, root: Path, project: str) -> str | None:
+    """The id of the run to go on with: the one given, else the newest of that name, else the newest of the project."""
+    if wish.id is not None:
+        return safe_run_id(wish.id)
+    folders = sorted((root / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for manifest_path in folders:
+        manifest = RunFolder(manifest_path.parent).read_manifest()
+        wanted = manifest.get("name") == wish.name if wish.name else manifest.get("project") == project
+        if wanted and manifest.get("parent_id") is None:
+            return manifest_path.parent.name
+    return None
+
+
+def _calls_so_far(folder: RunFolder) -> int:
+    """How many calls of log() earlier attempts made, so that step=None counts on.
+
+    The one question that the writing side asks the reading side, and only when a run is resumed.
+    """
+    from barograph.reading import RunView
+
+    try:
+        view = RunView(folder.path)
+        last = [int(view.metric(key).steps[-1]) for key in view.metrics() if not key.startswith(("system/", "gpu/"))]
+    except Exception as error:  # noqa: BLE001  # a damaged earlier attempt must not stop this one
+        warn(f"{folder.path}: the earlier attempts could not be read ({error}); steps count from 0 again")
+        return 0
+    return max(last, default=-1) + 1
+
+
+def _capture_in_background(run: Run) -> None:
+    def capture() -> None:
+        run.log_environment(capture_environment_slow())
+
+    try:
+        threading.Thread(target=capture, name="barograph-capture", daemon=True).start()
+    except RuntimeError:  # no more threads: what takes longer is left out
+        pass
+
+
+def _check(**arguments: Any) -> None:
+    wrong = []
+    for name in ("project", "name", "notes", "group", "id"):
+        value = arguments[name]
+        if value is not None and not isinstance(value, str):
+            wrong.append(f"{name} must be a string, got {type(value).__name__}")
+    if isinstance(arguments["tags"], str) or not isinstance(arguments["tags"], Iterable):
+        wrong.append(f"tags must be a list of strings, got {arguments['tags']!r}")
+    if wrong:
+        raise TypeError("barograph.init(): " + "; ".join(wrong))
+
+
+def _parent_store(parent: Run | str | None) -> str | None:
+    return str(parent.store_path) if isinstance(parent, Run) else None
+
+
+def _default_project() -> str:
+    here = find_store().parent
+    return here.name or "default"
+
+
+def _fallback_store() -> Path:
+    import tempfile
+
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return create_store(Path(tempfile.gettempdir()) / f"barograph-{user}")
+
+
+def _store_option(store: Path) -> str:
+    return "" if store == find_store() else f" --store {store}"
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder)

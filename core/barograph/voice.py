@@ -1,0 +1,38 @@
+"""The one voice of Barograph on the terminal: a few lines on stderr, and warnings that can never stop a training."""
+
+import sys
+import warnings
+from collections.abc import Iterable
+
+
+class BarographWarning(UserWarning):
+    """Something could not be recorded as given; the training goes on."""
+
+
+def say(lines: Iterable[str]) -> None:
+    """Write lines on stderr; a closed, missing or broken stderr is no error. Silent under pytest."""
+    if "_pytest" in sys.modules:
+        return
+    _write("".join(f"{line}\n" for line in lines))
+
+
+def warn(message: str) -> None:
+    """Warn once about `message`; where warnings are errors, write the line on stderr instead."""
+    text = f"barograph: {message}"
+    try:
+        warnings.warn(text, BarographWarning, stacklevel=2)
+    except BarographWarning:
+        _write(f"{text}\n")
+    except Exception:  # noqa: BLE001  # a user's showwarning may raise anything, and stderr may be gone
+        pass
+
+
+def _write(text: str) -> None:
+    stream = sys.stderr
+    try:
+        stream.write(text)
+        stream.flush()
+    except (AttributeError, OSError, ValueError):  # None, broken pipe, closed file
+        pass
+    except UnicodeError:
+        stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))

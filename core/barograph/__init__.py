@@ -1,4 +1,4 @@
-"""Barograph writes a training down by itself: metrics, settings, system, every kind of end. `import barograph` is cheap."""
+"""Barograph writes a training down by itself: metrics, settings, system, every kind of end. Cheap to import."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ def log(metrics: "Mapping[str, object]", step: int | None = None) -> None:
         warn_that_none_is_open()
 
 
-def open(path: "str | os.PathLike[str] | None" = None) -> "Store":  # noqa: A001  # the word for opening a store
+def open(path: "str | os.PathLike[str] | None" = None) -> "Store":  # the word for opening a store
     """Open a store for reading: a folder, or the one that `init()` would write to from here."""
     from barograph.reading import open_store
 

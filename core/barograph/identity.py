@@ -110,16 +110,16 @@ def _hash(text: str) -> str:
 
 _ADJECTIVES = (
     "amber azure bold brave bright brisk calm clear cool copper coral crisp deep dry early easy fair fine firm fresh "
-    "gentle gilded glad golden grand green hazy high humid icy keen kind late light lively long lucid mellow mild misty "
-    "noble pale polar proud pure quick quiet rapid rosy sharp silent silver sleek slow snowy soft solar steady still "
-    "sunny swift tall tidal vivid warm wide windy wise young"
+    "gentle gilded glad golden grand green hazy high humid icy keen kind late light lively long lucid mellow mild "
+    "misty noble pale polar proud pure quick quiet rapid rosy sharp silent silver sleek slow snowy soft solar steady "
+    "still sunny swift tall tidal vivid warm wide windy wise young"
 ).split()
 _BIRDS = (
-    "albatross avocet bittern bunting buzzard condor coot crane crow curlew dipper dove dunlin eagle egret eider falcon "
-    "finch fulmar gannet godwit goose grebe grouse gull harrier hawk heron hobby ibis jackdaw jay kestrel kite lapwing "
-    "lark linnet magpie martin merlin nightjar oriole osprey owl petrel pipit plover puffin quail rail raven redstart "
-    "robin rook sandpiper shrike siskin skua snipe starling stork swallow swan swift teal tern thrush wagtail warbler "
-    "wheatear wren"
+    "albatross avocet bittern bunting buzzard condor coot crane crow curlew dipper dove dunlin eagle egret eider "
+    "falcon finch fulmar gannet godwit goose grebe grouse gull harrier hawk heron hobby ibis jackdaw jay kestrel kite "
+    "lapwing lark linnet magpie martin merlin nightjar oriole osprey owl petrel pipit plover puffin quail rail raven "
+    "redstart robin rook sandpiper shrike siskin skua snipe starling stork swallow swan swift teal tern thrush "
+    "wagtail warbler wheatear wren"
 ).split()
 
 

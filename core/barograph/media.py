@@ -54,7 +54,9 @@ def encode_table(table: Any) -> tuple[list[str], list[list[Any]], bytes]:
 
     columns, rows = _columns_and_rows(table)
     if len(rows) > _ROW_LIMIT:
-        raise ValueError(f"a table of {len(rows)} rows is more than the {_ROW_LIMIT} that a run keeps; log a part of it")
+        raise ValueError(
+            f"a table of {len(rows)} rows is more than the {_ROW_LIMIT} that a run keeps; log a part of it"
+        )
     plain = [[_cell(value, to_plain) for value in row] for row in rows]
     lines = "\n".join(json.dumps(row) for row in plain).encode("ascii")
     if len(lines) > _BYTES_LIMIT:

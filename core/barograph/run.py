@@ -1,4 +1,4 @@
-"""Run: what a training script talks to. Every call is complete when it returns, and none of them raises into training."""
+"""Run: what a training script talks to. A call is complete when it returns, and none raises into training."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class Run:
         self._journal = recording.open_journal(self._write_arrived)
         self._journal_log = self._journal.log
         self._lock = threading.RLock()
-        self._waiting: collections.deque[tuple[tuple[str, ...], int, float, list[float | Deferred]]] = collections.deque()
+        self._waiting: collections.deque[tuple[tuple[str, ...], int, float, list[float | Deferred]]] = (
+            collections.deque()
+        )
         self._hooks: dict[str, float] = {}
         self._slow_s = 0.0
         self._failures: dict[str, int] = {}
@@ -114,7 +116,7 @@ class Run:
 
     @property
     def health(self) -> str:
-        """"ok", or "degraded" while the disk refuses and records wait in memory."""
+        """Either "ok", or "degraded" while the disk refuses and records wait in memory."""
         return str(self._journal.health)
 
     @property
@@ -216,9 +218,7 @@ class Run:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def finish(
-        self, status: str = "finished", reason: str | None = None, error: BaseException | None = None
-    ) -> None:
+    def finish(self, status: str = "finished", reason: str | None = None, error: BaseException | None = None) -> None:
         """Close the run. status: "finished", "failed" or "interrupted". Calling it again does nothing."""
         self.close(status=status, reason=reason, error=error)
 

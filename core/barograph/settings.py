@@ -1,4 +1,4 @@
-"""The settings of a run: one frozen dataclass, read when a run starts, every field with a default, a unit and a variable."""
+"""The settings of a run: one frozen dataclass, read when a run starts; each field has default, unit, variable."""
 
 import dataclasses
 import os
@@ -28,12 +28,16 @@ class Settings:
     project: str | None = _setting(None, "BAROGRAPH_PROJECT", "project of runs that are given none")
     quiet: bool = _setting(False, "BAROGRAPH_QUIET", "say nothing on the terminal")
     system_every_s: float = _setting(5.0, "BAROGRAPH_SYSTEM_EVERY_S", "seconds between system samples; 0 switches off")
-    sync_every_s: float = _setting(1.0, "BAROGRAPH_SYNC_EVERY_S", "seconds between fdatasync calls: lost in a power cut")
+    sync_every_s: float = _setting(
+        1.0, "BAROGRAPH_SYNC_EVERY_S", "seconds between fdatasync calls: lost in a power cut"
+    )
     heartbeat_s: float = _setting(10.0, "BAROGRAPH_HEARTBEAT_S", "seconds between beats in the journal")
     buffer_limit_bytes: int = _setting(
         64 * 1024 * 1024, "BAROGRAPH_BUFFER_LIMIT_BYTES", "bytes kept in memory while the disk refuses"
     )
-    exit_timeout_s: float = _setting(5.0, "BAROGRAPH_EXIT_TIMEOUT_S", "seconds that the end of a process may be delayed")
+    exit_timeout_s: float = _setting(
+        5.0, "BAROGRAPH_EXIT_TIMEOUT_S", "seconds that the end of a process may be delayed"
+    )
     overhead_budget: float = _setting(0.02, "BAROGRAPH_OVERHEAD_BUDGET", "share of the training's time we may take")
     native: bool = _setting(True, "BAROGRAPH_NATIVE", "use the C extensions where they were built")
     capture: bool = _setting(True, "BAROGRAPH_CAPTURE", "record code, packages and machine at the start of a run")

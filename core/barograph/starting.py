@@ -1,4 +1,4 @@
-"""init(): how a run begins. Which run it is, where it lies, which attempt and rank this process is, and what is captured."""
+"""init(): how a run begins. Which run it is, where it lies, whose attempt it is, and what is captured."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def init(
     notes: str = "",
     group: str | None = None,
     store: str | os.PathLike[str] | None = None,
-    id: str | None = None,  # noqa: A002  # the word users know
+    id: str | None = None,  # the word users know
     resume: bool = False,
     quiet: bool = False,
     *,
@@ -205,7 +205,7 @@ def make_run(run_id: str, arguments: Mapping[str, Any]) -> None:
     folder.create_manifest(wish.manifest(folder.path.name, arguments.get("project") or _default_project()))
 
 
-def reattach(store: str, id: str, name: str, project: str) -> Run:  # noqa: A002
+def reattach(store: str, id: str, name: str, project: str) -> Run:
     """What an unpickled run is: the open run itself in its own process, elsewhere a child of it."""
     for run in open_runs.open_runs():
         if run.id == id:
@@ -259,8 +259,8 @@ def _settle(wish: _Wish, root: Path, project: str, process: Process, n: int) -> 
     attempt = folder.new_attempt(None if alone else process.attempt_key(n))
     if existed and attempt > 1 and wish.id is not None and not wish.resume and shared is None:
         warn(
-            f"run {wish.id!r} exists already; this is recorded as its attempt {attempt}. Pass resume=True to say so, or "
-            f"another id for another run."
+            f"run {wish.id!r} exists already; this is recorded as its attempt {attempt}. Pass resume=True to say so, "
+            f"or another id for another run."
         )
     calls = _calls_so_far(folder) if existed and attempt > 1 and wish.resume else 0
     return folder, str(manifest["name"]), attempt, calls

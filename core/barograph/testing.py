@@ -1,0 +1,226 @@
+"""For tests: errors of ours that raise, runs that leave nothing behind, and the questions every integration answers."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import pickle
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from barograph import guard, open_runs
+from barograph.reading import RunView, Store, open_store
+from barograph.run import Run
+from barograph.starting import init
+
+
+@contextlib.contextmanager
+def strict(raises: bool = True) -> Iterator[None]:
+    """Let errors of ours out of the guard (or, with False, swallow them as in a training)."""
+    before, guard.raise_errors = guard.raise_errors, raises
+    try:
+        yield
+    finally:
+        guard.raise_errors = before
+
+
+class TemporaryRun:
+    """A run whose store is gone after the test. `run` writes; `view()` reads what was written so far."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def view(self) -> RunView:
+        """The run as a reader sees it now."""
+        return open_store(self.run.store_path).run(self.run.id)
+
+
+@contextlib.contextmanager
+def temporary_run(**init_arguments: Any) -> Iterator[TemporaryRun]:
+    """A run in a store of its own, in memory where the system has a memory file system; finished at the end."""
+    memory = Path("/dev/shm")
+    folder = tempfile.mkdtemp(prefix="barograph-test-", dir=memory if memory.is_dir() else None)
+    try:
+        with init(store=folder, quiet=True, **init_arguments) as run:
+            yield TemporaryRun(run)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Subject(Protocol):
+    """What an integration brings to be asked: a callback, and tiny seeded trainings of its framework."""
+
+    name: str
+    hooks: list[str]
+
+    def callback(self, **arguments: Any) -> Any:
+        """A fresh callback (or context manager), with these arguments."""
+        ...
+
+    def train(self, callback: Any, *, epochs: int = 2) -> bytes:
+        """A seeded fit with the callback, or without one for None; the trained model to the bit."""
+        ...
+
+    def train_failing(self, callback: Any, error: BaseException) -> None:
+        """The same fit, in which the user's own code raises `error` midway."""
+        ...
+
+
+Question = Callable[[Subject, Path], None]
+QUESTIONS: list[Question] = []
+
+
+def _question(ask: Question) -> Question:
+    QUESTIONS.append(ask)
+    return ask
+
+
+@_question
+def training_is_the_same_to_the_bit(subject: Subject, store: Path) -> None:
+    """The trained model does not depend on whether it was recorded."""
+    assert subject.train(subject.callback(store=store, quiet=True)) == subject.train(None)
+
+
+@_question
+def without_an_open_run_one_is_made_and_closed(subject: Subject, store: Path) -> None:
+    """A fit with a fresh callback leaves one finished run with metrics, settings and an end."""
+    subject.train(subject.callback(store=store, quiet=True))
+    (view,) = open_store(store).runs()
+    assert view.status == "finished"
+    assert view.metrics() and view.config
+    assert [event.name for event in view.events()].count("fit_start") == 1
+    assert [event.name for event in view.events()].count("fit_end") == 1
+
+
+@_question
+def an_open_run_is_used_and_left_open(subject: Subject, store: Path) -> None:
+    """A run that `init()` made takes the fit, and goes on afterwards."""
+    with init(store=store, quiet=True) as run:
+        subject.train(subject.callback())
+        assert not run.is_finished
+        run.log({"afterwards": 1.0})
+    (view,) = open_store(store).runs()
+    assert "afterwards" in view.metrics() and len(view.metrics()) > 1
+
+
+@_question
+def a_run_that_was_given_is_used(subject: Subject, store: Path) -> None:
+    """`run=` decides, whatever else is open."""
+    given = init(store=store, quiet=True, name="given")
+    with init(store=store, quiet=True, name="other"):
+        subject.train(subject.callback(run=given))
+    given.finish()
+    views = {view.name: view for view in open_store(store).runs()}
+    assert views["given"].events("fit_start") and not views["other"].events("fit_start")
+
+
+@_question
+def two_fits_in_one_run_do_not_clash(subject: Subject, store: Path) -> None:
+    """The second fit's steps go on where the first one's ended."""
+    with init(store=store, quiet=True):
+        for _ in range(2):
+            subject.train(subject.callback())
+    starts = open_store(store).runs()[0].events("fit_start")
+    assert len(starts) == 2
+    assert starts[1].data["first_step"] > starts[0].data["first_step"]
+
+
+@_question
+def a_users_exception_passes_and_the_run_is_failed(subject: Subject, store: Path) -> None:
+    """The user's own error reaches the user unchanged; a run of ours is not left looking finished."""
+    error = ZeroDivisionError("the user's own")
+    callback = subject.callback(store=store, quiet=True)
+    try:
+        subject.train_failing(callback, error)
+    except ZeroDivisionError as raised:
+        assert raised is error or "the user's own" in str(raised)
+    else:
+        raise AssertionError("the user's exception did not reach the user")
+    subject.train(callback)  # a framework without a failure hook shows the failure when the next fit begins
+    statuses = sorted(view.status for view in open_store(store).runs())
+    assert statuses == ["failed", "finished"], statuses
+
+
+@_question
+def an_error_of_ours_does_not_reach_the_training(subject: Subject, store: Path) -> None:
+    """Whichever hook of ours fails, the trained model is the same and there is a warning."""
+    expected = subject.train(None)
+    for hook in subject.hooks:
+        callback = subject.callback(store=store, quiet=True)
+        with strict(False), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with _failing(callback, hook):
+                assert subject.train(callback) == expected, hook
+        assert any("training goes on" in str(warning.message) for warning in caught), hook
+
+
+@_question
+def a_callback_survives_pickle_and_deepcopy(subject: Subject, store: Path) -> None:
+    """Copies hold no file, lock or thread, and make no run by being made."""
+    callback = subject.callback(store=store, quiet=True)
+    for copied in (pickle.loads(pickle.dumps(callback)), copy.deepcopy(callback)):  # noqa: S301  # our own bytes
+        assert type(copied) is type(callback)
+    assert not store.exists() or not open_store(store).runs()
+    subject.train(callback)
+    pickle.loads(pickle.dumps(callback))  # noqa: S301  # our own bytes
+    assert len(open_store(store).runs()) == 1
+
+
+@_question
+def two_runs_in_one_process_stay_apart(subject: Subject, store: Path) -> None:
+    """Two callbacks make two runs, each with its own fit."""
+    for name in ("one", "two"):
+        subject.train(subject.callback(store=store, quiet=True, name=name))
+    views = open_store(store).runs()
+    assert sorted(view.name for view in views) == ["one", "two"]
+    assert all(len(view.events("fit_start")) == 1 for view in views)
+
+
+@_question
+def random_state_is_untouched(subject: Subject, store: Path) -> None:
+    """What the user draws after a fit does not depend on whether it was recorded."""
+    import random
+
+    import numpy as np
+
+    drawn = []
+    for callback in (subject.callback(store=store, quiet=True), None):
+        random.seed(7)
+        np.random.seed(7)
+        subject.train(callback)
+        drawn.append((random.random(), np.random.rand()))
+    assert drawn[0] == drawn[1]
+
+
+@contextlib.contextmanager
+def _failing(callback: Any, hook: str) -> Iterator[None]:
+    """Make what a guarded method of this callback's class stands around raise."""
+    kind = type(callback)
+    original = getattr(kind, hook)
+
+    def broken(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(f"injected into {hook}")
+
+    broken.__name__ = hook
+    replacement: Any = guard.guarded(broken)
+    setattr(kind, hook, replacement)
+    try:
+        yield
+    finally:
+        if hook in vars(kind) and original is not getattr(super(kind, kind), hook, None):
+            setattr(kind, hook, original)
+        else:
+            delattr(kind, hook)
+
+
+def close_open_runs() -> None:
+    """Finish what a test left open, so that the next one begins with none."""
+    for run in open_runs.open_runs():
+        run.finish("failed", "left open by a test")
+
+
+__all__ = ["QUESTIONS", "Question", "Store", "Subject", "TemporaryRun", "close_open_runs", "strict", "temporary_run"]

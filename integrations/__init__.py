@@ -1,0 +1,1 @@
+"""One module a framework, named as the framework is imported."""

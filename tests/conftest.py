@@ -1,0 +1,24 @@
+"""What holds for every test: errors of ours raise, and each test has a store of its own and leaves no run open."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from barograph import testing
+
+
+@pytest.fixture(autouse=True)
+def _strict(request: pytest.FixtureRequest) -> Iterator[None]:
+    with testing.strict(request.node.get_closest_marker("expects_guard") is None):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that runs of this test go to."""
+    folder = tmp_path / "store"
+    monkeypatch.setenv("BAROGRAPH_STORE", str(folder))
+    monkeypatch.setenv("BAROGRAPH_CACHE", str(tmp_path / "cache"))
+    yield folder
+    testing.close_open_runs()

@@ -1,0 +1,337 @@
+"""Append frames to one file, in order and whole, or keep them waiting while the disk refuses. Twin of _append.c."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+from collections import deque
+from collections.abc import Sequence
+from time import perf_counter, time
+
+from barograph.journal.format import (
+    COUNTED_TYPES,
+    EXACT_INTEGER,
+    HEAD,
+    LENGTH_LIMIT,
+    REPEAT_KEYS_AFTER,
+    SCALARS,
+    FrameType,
+    encode_keys,
+    frame,
+    points_in,
+)
+from barograph.journal.summary import Tally
+
+_write = os.write
+_HEADER, _KEYS, _SCALARS = int(FrameType.HEADER), int(FrameType.KEYS), int(FrameType.SCALARS)
+_KEPT_TYPES = COUNTED_TYPES | {FrameType.GAP}  # what moves on to the next file when one is given up
+_BEFORE_POINTS = HEAD.size + SCALARS.size
+_VALUES_LIMIT = 1 << 16  # values of one frame; far under the cap, and the cap for names is checked by itself
+_NAMES_LIMIT = 1 << 16  # names in the table of key sets
+_ITEM_BYTES = 64  # what a waiting frame costs beside its payload
+_ROWS_A_PORTION = 256
+
+
+class _KeySet:
+    __slots__ = ("announced", "names", "number", "pack")
+
+    def __init__(self, number: int, names: tuple[str, ...]) -> None:
+        self.number = number
+        self.names = names
+        self.announced = -1  # sequence of its last writing in this file, -1: not in this file
+        self.pack = struct.Struct(f"<Iqd{len(names)}d").pack
+
+
+class Appender:
+    """The hot path in Python. See _append.pyi for what each member means.
+
+    Interrupts: a frame is remembered in `_open_frame` before its first byte is written and until the file is known to
+    hold it, so whatever is raised in between (KeyboardInterrupt at any instruction, MemoryError), the next write looks
+    at the file and completes it. A frame may then stand there twice, which a reader sees by its sequence; never half.
+    """
+
+    def __init__(self, buffer_limit_bytes: int, calls: int = 0) -> None:
+        self._limit_bytes = buffer_limit_bytes
+        # Reentrant: a signal handler or a __del__ may log while a frame is being written.
+        self._lock = threading.RLock()
+        self._fd = -1
+        self._seed = 0
+        self._sequence = 0
+        self._open_frame = b""
+        self._open_payload = b""  # of the frame written last; tells by identity
+        self._closed = False
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._waiting_bytes = 0
+        self._sets: dict[tuple[str, ...], _KeySet] = {}
+        self._sets_by_number: dict[int, _KeySet] = {}
+        self._next_number = 0
+        self._names_held = 0
+        self._last_set = _KeySet(0, ())
+        self._tally = Tally()
+        self._rows_set = self._last_set
+        self._rows: list[tuple[float, ...]] = []
+        self._steps: list[int] = []
+        self.is_blocked = True
+        self.error = 0
+        self.size = 0
+        self.frames = 0
+        self.file_records = 0
+        self.file_points = 0
+        self.calls = calls
+        self.points = 0
+        self.last_step: int | None = None
+        self.cost_s = 0.0
+        self.lost_records = 0
+        self.lost_points = 0
+        self.lost_bytes = 0
+
+    # -- points ------------------------------------------------------------------------------------------------------
+
+    def log(self, metrics: dict[str, float], step: int | None = None, time_s: float | None = None) -> bool:
+        start = perf_counter()
+        if type(metrics) is not dict or self._closed:
+            return False
+        snapshot = metrics.copy()  # one instruction: another thread may change the caller's
+        names = tuple(snapshot)
+        for name in names:
+            if type(name) is not str:
+                return False
+        values = tuple(snapshot.values())
+        for value in values:
+            if type(value) is not float:
+                if not all(map(_is_exact, values)):
+                    return False
+                values = tuple(map(float, values))
+                break
+        if step is not None and (type(step) is not int or not -(2**63) <= step < 2**63):
+            return False
+        with self._lock:
+            keys = self._last_set
+            if names != keys.names:
+                found = self._key_set(names)
+                if found is None:
+                    return False
+                keys = found
+            self._append_points(keys, self.calls if step is None else step, values, time_s)
+            self.calls += 1
+            self.cost_s += perf_counter() - start
+        return True
+
+    def scalars(
+        self,
+        names: tuple[str, ...],
+        step: int | None,
+        values: Sequence[float],
+        time_s: float | None = None,
+        count_call: bool = True,
+    ) -> int:
+        start = perf_counter()
+        numbers = tuple(map(float, values))
+        if len(numbers) != len(names):
+            raise ValueError(f"{len(names)} names for {len(numbers)} values")
+        if step is not None and not -(2**63) <= step < 2**63:
+            raise ValueError(f"step {step} needs more than 64 bits")
+        with self._lock:
+            keys = self._key_set(names)
+            if keys is None:
+                raise ValueError(f"{len(names)} names are too many or too long for one frame of 16 MiB")
+            at = self.calls if step is None else step
+            if not self._closed:
+                self._append_points(keys, at, numbers, time_s)
+                self.calls += count_call
+                self.cost_s += perf_counter() - start
+        return at
+
+    def _append_points(self, keys: _KeySet, step: int, values: tuple[float, ...], time_s: float | None) -> None:
+        if values:
+            payload = keys.pack(keys.number, step, time() if time_s is None else time_s, *values)
+            self._put(_SCALARS, payload)
+            self.points += len(values)
+            if keys is not self._rows_set or len(self._rows) >= _ROWS_A_PORTION:
+                self._fold()
+                self._rows_set = keys
+            self._rows.append(values)
+            self._steps.append(step)
+        self.last_step = step
+
+    def _key_set(self, names: tuple[str, ...]) -> _KeySet | None:
+        keys = self._sets.get(names)
+        if keys is None:
+            if len(names) > _VALUES_LIMIT or _keys_bytes(names) > LENGTH_LIMIT:
+                return None
+            # Beyond the limit the table starts anew; while frames wait, it grows with them, inside their limit.
+            if self._names_held + len(names) > _NAMES_LIMIT and not self.is_blocked:
+                self._sets, self._sets_by_number, self._names_held = {}, {}, 0
+            keys = _KeySet(self._next_number, names)
+            self._next_number += 1
+            self._names_held += len(names)
+            self._sets_by_number[keys.number] = keys
+            self._sets[names] = keys
+        self._last_set = keys
+        return keys
+
+    # -- summaries ---------------------------------------------------------------------------------------------------
+
+    def _fold(self) -> None:
+        steps, rows, self._steps, self._rows = self._steps, self._rows, [], []
+        if rows:
+            self._tally.add(self._rows_set.names, steps[: len(rows)], rows[: len(steps)])
+
+    def summary(self) -> dict[str, tuple[object, ...]]:
+        with self._lock:
+            self._fold()
+            return self._tally.summary()
+
+    def summary_keys(self) -> tuple[str, ...]:
+        with self._lock:
+            self._fold()
+            return self._tally.keys()
+
+    # -- frames ------------------------------------------------------------------------------------------------------
+
+    def put(self, kind: int, payload: bytes) -> bool:
+        if len(payload) > LENGTH_LIMIT:
+            raise ValueError(f"a frame of {len(payload)} bytes is longer than the 16 MiB it may have")
+        with self._lock:
+            return self._put(kind, payload)
+
+    def _put(self, kind: int, payload: bytes) -> bool:
+        if not self.is_blocked:
+            if self._write_item(kind, payload):
+                return True
+            self.is_blocked = True
+            if self._open_frame and self._open_payload is payload:
+                return False  # it is begun: flush() completes it before anything else
+        cost = len(payload) + _ITEM_BYTES
+        if self._waiting_bytes + cost > self._limit_bytes:
+            self._lose(kind, payload)
+        else:
+            self._waiting.append((kind, payload))
+            self._waiting_bytes += cost
+        return False
+
+    def _write_item(self, kind: int, payload: bytes) -> bool:
+        if self._open_frame and not self._settle():
+            return False
+        if kind == _SCALARS:
+            keys = self._sets_by_number[int.from_bytes(payload[:4], "little")]
+            if keys.announced < 0 or self._sequence - keys.announced > REPEAT_KEYS_AFTER:
+                definition = encode_keys(keys.number, keys.names)
+                for _ in range(2 if keys.announced < 0 else 1):
+                    if not self._write_frame(_KEYS, definition):
+                        return False
+                keys.announced = self._sequence - 1
+        return self._write_frame(kind, payload)
+
+    def _write_frame(self, kind: int, payload: bytes) -> bool:
+        self._open_payload, self._open_frame = payload, frame(self._seed, kind, self._sequence, payload)
+        return self._hand_over(0)
+
+    def _settle(self) -> bool:
+        """Bring a frame that was begun to its end: the rest of it, or all of it if the file was changed meanwhile."""
+        there = os.fstat(self._fd).st_size - self.size
+        if there > len(self._open_frame):
+            self.size += there
+        return self._hand_over(there if 0 <= there <= len(self._open_frame) else 0)
+
+    def _hand_over(self, there: int) -> bool:
+        """Write the open frame from byte `there` on; True when the file holds it whole."""
+        whole = self._open_frame
+        try:
+            written = _write(self._fd, whole[there:] if there else whole)
+        except OSError as error:
+            self.error = error.errno or errno.EIO
+            return False
+        if there + written < len(whole):
+            self.error = errno.ENOSPC  # the next write would say so; most often it is this
+            return False
+        kind, points = whole[2], (len(whole) - _BEFORE_POINTS) // 8 if whole[2] == _SCALARS else 0
+        self.file_records += kind in COUNTED_TYPES
+        self.file_points += points
+        self.frames += 1
+        # No instruction among these can be interrupted: the state goes from "begun" to "there" at once.
+        self.size, self._sequence, self._open_frame = self.size + len(whole), self._sequence + 1, b""
+        return True
+
+    def flush(self, count: int) -> bool:
+        with self._lock:
+            self.error = 0
+            if self._fd < 0 or (self._open_frame and not self._settle()):
+                return False
+            for _ in range(count):
+                if self._waiting and self._waiting[0][1] is self._open_payload:
+                    # written by the last round, or by a call that was interrupted before it could say so
+                    self._waiting_bytes -= len(self._waiting.popleft()[1]) + _ITEM_BYTES
+                if not self._waiting:
+                    self.is_blocked = False
+                    return True
+                if not self._write_item(*self._waiting[0]):
+                    return False
+            return False
+
+    def begin(self, fd: int, seed: int, header: bytes) -> bool:
+        with self._lock:
+            if self._open_frame and self._open_frame[2] in _KEPT_TYPES:
+                item = (self._open_frame[2], self._open_payload)
+                if not self._waiting or self._waiting[0][1] is not self._open_payload:
+                    self._waiting.appendleft(item)
+                    self._waiting_bytes += len(item[1]) + _ITEM_BYTES
+            self.is_blocked = True
+            self._fd, self._seed, self._sequence, self._open_frame, self._open_payload = fd, seed, 0, b"", b""
+            self.size = self.file_records = self.file_points = 0
+            self._forget_announcements()
+            return fd >= 0 and self._write_frame(_HEADER, header)
+
+    def renew(self, header: bytes, size: int) -> bool:
+        with self._lock:
+            self.size = size
+            self._forget_announcements()
+            return self._put(_HEADER, header)
+
+    def _forget_announcements(self) -> None:
+        for keys in self._sets_by_number.values():
+            keys.announced = -1
+
+    # -- losses and the end ------------------------------------------------------------------------------------------
+
+    def _lose(self, kind: int, payload: bytes) -> None:
+        if kind in COUNTED_TYPES:
+            points = points_in(kind, payload)
+            self.points -= points
+            self.count_lost(1, points, len(payload) + HEAD.size)
+
+    def count_lost(self, records: int, points: int, size_bytes: int) -> None:
+        with self._lock:
+            self.lost_records += records
+            self.lost_points += points
+            self.lost_bytes += size_bytes
+
+    def lose_waiting(self) -> None:
+        with self._lock:
+            self.begin(-1, 0, b"")
+            while self._waiting:
+                self._lose(*self._waiting.popleft())
+            self._waiting_bytes = 0
+
+    def spend(self, seconds: float) -> None:
+        with self._lock:
+            self.cost_s += seconds
+
+    def close(self) -> None:
+        self._closed = True
+
+    def abandon(self) -> None:
+        self._lock = threading.RLock()  # the one that was copied may be held by a thread that is not here
+        self._closed = self.is_blocked = True
+        self._fd, self._open_frame = -1, b""
+
+
+def _is_exact(value: object) -> bool:
+    kind = type(value)
+    return kind is float or kind is bool or (kind is int and -EXACT_INTEGER <= value <= EXACT_INTEGER)  # type: ignore[operator]  # an int
+
+
+def _keys_bytes(names: tuple[str, ...]) -> int:
+    return len(encode_keys(0, names))

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from time import perf_counter, time
+from typing import Any
 
 from barograph.journal.format import (
     COUNTED_TYPES,
@@ -89,7 +90,7 @@ class Appender:
 
     # -- points ------------------------------------------------------------------------------------------------------
 
-    def log(self, metrics: dict[str, float], step: int | None = None, time_s: float | None = None) -> bool:
+    def log(self, metrics: Any, step: Any = None, time_s: float | None = None) -> bool:  # Any: whatever a user logs
         start = perf_counter()
         if type(metrics) is not dict or self._closed:
             return False
@@ -179,7 +180,7 @@ class Appender:
         if rows:
             self._tally.add(self._rows_set.names, steps[: len(rows)], rows[: len(steps)])
 
-    def summary(self) -> dict[str, tuple[object, ...]]:
+    def summary(self) -> dict[str, tuple[Any, ...]]:  # Any: the fields of a MetricSummary
         with self._lock:
             self._fold()
             return self._tally.summary()
@@ -192,6 +193,8 @@ class Appender:
     # -- frames ------------------------------------------------------------------------------------------------------
 
     def put(self, kind: int, payload: bytes) -> bool:
+        if kind == _SCALARS:
+            raise ValueError("scalars are written by scalars()")  # they refer to a key set
         if len(payload) > LENGTH_LIMIT:
             raise ValueError(f"a frame of {len(payload)} bytes is longer than the 16 MiB it may have")
         with self._lock:

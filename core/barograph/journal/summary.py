@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 KEYS_LIMIT = 10_000  # metrics that are summarised; points of further ones are written all the same
 SPARKS_LIMIT = 256  # metrics that also keep a curve: more are never shown
 SPARK_POINTS = 48
 
 
-class MetricSummary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MetricSummary:
     """One metric so far. min and max are None as long as every value was NaN."""
 
     last: float
@@ -23,9 +25,9 @@ class MetricSummary(NamedTuple):
     count: int
     spark: list[float]
 
-    def as_record(self) -> dict[str, float | int | None]:
+    def as_record(self) -> dict[str, Any]:  # Any: numbers and None
         """As it stands in the summary of a run: everything but the curve."""
-        return {name: value for name, value in self._asdict().items() if name != "spark"}
+        return {name: value for name, value in asdict(self).items() if name != "spark"}
 
 
 class _Numbers:
@@ -84,7 +86,7 @@ class Tally:
         """The metrics seen so far, in order of appearance."""
         return tuple(self._numbers)
 
-    def summary(self) -> dict[str, tuple[object, ...]]:
+    def summary(self) -> dict[str, tuple[Any, ...]]:  # Any: the fields differ
         """The fields of a MetricSummary for each metric."""
         return {
             name: (n.last, n.last_step, n.min, n.min_step, n.max, n.max_step, n.count, list(n.spark))

@@ -101,8 +101,8 @@ class Journal:
             native = _append is not None
         elif native and _append is None:
             raise ValueError("native=True needs the extension barograph.journal._append, which was not built")
-        make = _append.Appender if native else appender.Appender
-        self._appender = make(buffer_limit_bytes, calls)
+        self._appender: appender.Appender | _append.Appender
+        self._appender = (_append if native else appender).Appender(buffer_limit_bytes, calls)
         self.log = self._appender.log
         self._recover()
         self._keeper: Keeper | None = Keeper(self._tend, self._end)

@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 
 from barograph.errors import JournalError
 from barograph.journal.format import BEAT, MAGIC, NO_STEP, SCALARS, SUFFIX, FrameType, decode_json, decode_keys
-from barograph.journal.recovery import Frame, Scanner, find_seed
-
-_Rows = NDArray[np.void]  # fields: sequence, number, step, time, values
+from barograph.journal.recovery import Frames, Scanner, find_seed
 
 
 class Series(NamedTuple):
     """The points of one metric in the order in which they were written, all arrays of the same length."""
+
+    steps: NDArray[np.int64]
+    times: NDArray[np.float64]
+    values: NDArray[np.float64]
+    sequence: NDArray[np.uint32]
+
+
+class _Rows(NamedTuple):
+    """Points of one key set; values has one row for each name."""
 
     steps: NDArray[np.int64]
     times: NDArray[np.float64]
@@ -130,6 +137,9 @@ class JournalReader:
                 while not scanner.is_at_end:
                     self._sort(scanner.portion(file, size), points, records, statistics)
         offset = scanner.offset if scanner is not None else 0
+        # A signal handler or a __del__ that logs inside log() makes the later frame the earlier one in the file.
+        records.sort(key=lambda record: record.sequence)
+        statistics.sort(key=lambda item: item[0])
         series = self._series(points)
         return Contents(self._header, series, records, statistics, self._last_beat, self._damage(size), offset)
 
@@ -142,47 +152,43 @@ class JournalReader:
 
     def _sort(
         self,
-        frames: list[Frame],
+        frames: Frames,
         points: dict[int, list[_Rows]],
         records: list[Record],
         statistics: list[tuple[int, bytes]],
     ) -> None:
         """Put the frames of a portion where they belong, without those that were seen before."""
-        by_length: dict[int, list[Frame]] = {}
-        for frame in self._seen.new_ones(frames):
-            kind, sequence, payload = frame
-            if kind == FrameType.SCALARS:
-                by_length.setdefault(len(payload), []).append(frame)
-                continue
+        sequence = np.array(frames.sequences, np.int64)
+        new = self._seen.new_ones(sequence)
+        kinds = np.array(frames.kinds, np.uint8)[new]
+        scalars = new[kinds == FrameType.SCALARS]
+        lengths = np.fromiter((len(frames.payloads[index]) for index in scalars), np.int64, len(scalars))
+        for group in _groups(lengths):
+            alike = scalars[group]
+            payloads = [frames.payloads[index] for index in alike]
+            try:
+                for number, rows in _rows(payloads, sequence[alike].astype(np.uint32)):
+                    points.setdefault(number, []).append(rows)
+            except ValueError as error:
+                self._notes += [_unreadable(FrameType.SCALARS, int(sequence[index]), error) for index in alike]
+        for index in new[kinds != FrameType.SCALARS]:
+            kind, number, payload = frames.kinds[index], frames.sequences[index], frames.payloads[index]
             try:
                 if kind == FrameType.KEYS:
-                    number, names = decode_keys(payload)
-                    self._names.setdefault(number, names)
+                    self._names.setdefault(*decode_keys(payload))
                 elif kind == FrameType.RECORD:
-                    records.append(_record(sequence, payload))
+                    records.append(_record(number, payload))
                 elif kind == FrameType.STATISTICS:
-                    statistics.append((sequence, payload))
+                    statistics.append((number, payload))
                 elif kind == FrameType.BEAT:
-                    self._last_beat = _beat(sequence, payload)
+                    self._last_beat = _beat(number, payload)
                 elif kind == FrameType.GAP:
                     self._gaps.append(decode_json(payload))
                 elif kind == FrameType.HEADER and self._header is None:
                     self._header = decode_json(payload)
                 # Other types come from a later version, which knows what to do with them.
             except ValueError as error:
-                self._note_unreadable(frame, error)
-        for alike in by_length.values():
-            try:
-                for number, rows in _rows(alike):
-                    points.setdefault(number, []).append(rows)
-            except ValueError as error:
-                for frame in alike:
-                    self._note_unreadable(frame, error)
-
-    def _note_unreadable(self, frame: Frame, error: ValueError) -> None:
-        self._notes.append(
-            Place(None, None, f"frame {frame.sequence} checks, but its content (type {frame.kind}) does not: {error}")
-        )
+                self._notes.append(_unreadable(kind, number, error))
 
     def _series(self, points: dict[int, list[_Rows]]) -> dict[str, Series]:
         """The new points by name; those whose names are not known yet wait for a later frame that tells."""
@@ -194,12 +200,11 @@ class JournalReader:
             if names is None:
                 self._nameless.setdefault(number, []).extend(portions)
                 continue
-            for rows in portions:
-                if rows.dtype["values"].shape != (len(names),):
-                    self._notes.append(Place(None, None, f"{len(rows)} frames do not fit key set {number}"))
+            for steps, times, columns, sequence in portions:
+                if len(columns) != len(names):
+                    self._notes.append(Place(None, None, f"{len(steps)} frames do not fit key set {number}"))
                     continue
-                steps, times, sequence = (np.ascontiguousarray(rows[name]) for name in ("step", "time", "sequence"))
-                for name, values in zip(names, np.ascontiguousarray(rows["values"].T), strict=True):
+                for name, values in zip(names, columns, strict=True):
                     pieces.setdefault(name, []).append(Series(steps, times, values, sequence))
         return {name: _joined(parts) for name, parts in pieces.items()}
 
@@ -210,7 +215,7 @@ class JournalReader:
         places = [Place(start, end, "no valid frame stands here") for start, end in damaged]
         nameless = 0
         for number, portions in self._nameless.items():
-            count = sum(map(len, portions))
+            count = sum(len(rows.steps) for rows in portions)
             nameless += count
             places.append(Place(None, None, f"the names of key set {number} are lost, which {count} frames use"))
         return Damage(
@@ -230,55 +235,61 @@ class _Seen:
         self._count = 0
         self._read: list[NDArray[np.int64]] = []
 
-    def new_ones(self, frames: list[Frame]) -> list[Frame]:
-        """Those frames whose sequence was not there before, in their order."""
-        numbers = np.fromiter((frame.sequence for frame in frames), np.int64, len(frames))
-        if len(numbers) == 0:
-            return frames
-        if numbers[0] < self._next or (np.diff(numbers) <= 0).any():
-            firsts = np.sort(np.unique(numbers, return_index=True)[1])
+    def new_ones(self, numbers: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The indices of those that were not there before, rising."""
+        new = np.arange(len(numbers))
+        if len(numbers) and (numbers[0] < self._next or (np.diff(numbers) <= 0).any()):
+            new = np.sort(np.unique(numbers, return_index=True)[1])
             if self._read:
-                firsts = firsts[~np.isin(numbers[firsts], np.concatenate(self._read))]
-            frames = [frames[index] for index in firsts]
-            numbers = numbers[firsts]
-        self._read.append(numbers)
-        self._count += len(numbers)
+                new = new[~np.isin(numbers[new], np.concatenate(self._read))]
+        self._read.append(numbers[new])
+        self._count += len(new)
         self._next = max(self._next, int(numbers.max(initial=-1)) + 1)
-        return frames
+        return new
 
     def missing(self) -> int:
         """How many numbers below the highest were never seen."""
         return self._next - self._count
 
 
-def _rows(frames: list[Frame]) -> Iterator[tuple[int, _Rows]]:
-    """Scalar frames of equal length, unpacked at once, and parted by key set."""
-    value_bytes = len(frames[0].payload) - SCALARS.size
+def _groups(values: NDArray[Any]) -> Iterator[NDArray[np.intp]]:
+    """The indices of each distinct value, rising."""
+    if len(values) and (values == values[0]).all():
+        yield np.arange(len(values))
+    elif len(values):
+        order = np.argsort(values, kind="stable")
+        yield from np.split(order, np.flatnonzero(np.diff(values[order])) + 1)
+
+
+def _rows(payloads: list[bytes], sequence: NDArray[np.uint32]) -> Iterator[tuple[int, _Rows]]:
+    """Scalar payloads of equal length, unpacked at once, and parted by key set."""
+    value_bytes = len(payloads[0]) - SCALARS.size
     if value_bytes < 0 or value_bytes % 8:
-        raise ValueError(f"{len(frames[0].payload)} bytes are no row of doubles")
+        raise ValueError(f"{len(payloads[0])} bytes are no row of doubles")
     packed = np.dtype([("number", "<u4"), ("step", "<i8"), ("time", "<f8"), ("values", "<f8", (value_bytes // 8,))])
-    read = np.frombuffer(b"".join([frame.payload for frame in frames]), packed)
-    rows = np.empty(len(read), [("sequence", np.uint32), *packed.descr])
-    for name in packed.names or ():
-        rows[name] = read[name]
-    rows["sequence"] = np.fromiter((frame.sequence for frame in frames), np.uint32, len(frames))
-    number = rows["number"]
-    if (number[0] == number).all():
-        yield int(number[0]), rows
-        return
-    rows = rows[np.argsort(number, kind="stable")]
-    starts = np.flatnonzero(np.diff(rows["number"], prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-        yield int(rows["number"][start]), rows[start:end]
+    read = np.frombuffer(b"".join(payloads), packed)
+    for group in _groups(read["number"].astype(np.int64)):
+        part = read[group]
+        steps, times = np.ascontiguousarray(part["step"]), np.ascontiguousarray(part["time"])
+        yield int(part["number"][0]), _Rows(steps, times, np.ascontiguousarray(part["values"].T), sequence[group])
 
 
 def _joined(parts: list[Series]) -> Series:
     """One series out of its pieces, in order of writing."""
-    whole = parts[0] if len(parts) == 1 else Series(*map(np.concatenate, zip(*parts, strict=True)))
-    if (np.diff(whole.sequence.astype(np.int64)) >= 0).all():
-        return whole
-    order = np.argsort(whole.sequence, kind="stable")
-    return Series(*(column[order] for column in whole))
+    if len(parts) == 1 and (np.diff(parts[0].sequence.astype(np.int64)) > 0).all():
+        return parts[0]
+    sequence = np.concatenate([part.sequence for part in parts])
+    order = np.argsort(sequence, kind="stable")
+    return Series(
+        np.concatenate([part.steps for part in parts])[order],
+        np.concatenate([part.times for part in parts])[order],
+        np.concatenate([part.values for part in parts])[order],
+        sequence[order],
+    )
+
+
+def _unreadable(kind: int, sequence: int, error: ValueError) -> Place:
+    return Place(None, None, f"frame {sequence} checks, but its content (type {kind}) does not: {error}")
 
 
 def _record(sequence: int, payload: bytes) -> Record:

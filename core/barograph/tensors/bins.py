@@ -1,0 +1,95 @@
+"""The bins of a histogram: signed half octaves, read from a number's bits, the same for every tensor, step and process.
+
+Bin = the upper ten bits of a float32: sign, exponent, first bit of the fraction. So bins 0 to 509 rise from zero, bins
+512 to 1021 fall from zero, and 510, 511, 1022 and 1023 (infinity, NaN) are not used. What is binned is value - centre.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BINS = 1024
+BLOCK = 1024  # elements in which a sampled histogram takes every n-th one
+SAMPLINGS = (0, *(1 << power for power in range(11)))  # 0: no histogram; else every n-th element of a block
+
+_HALF = BINS // 2
+_FINITE = 510  # of each sign
+_TURN = 5  # each block starts this much further on, so that no column of a matrix is favoured; the kernel's TURN
+_FLOAT_MAX = float(np.finfo(np.float32).max)
+_FLOAT_BITS = np.int64(~0x1FFFFFFF)  # the bits of a double that a float keeps
+
+
+def _signed_edges() -> NDArray[np.float64]:
+    bits = np.arange(_FINITE, dtype=np.uint32) << np.uint32(22)
+    above = np.append(bits.view(np.float32).astype(np.float64), 2.0**128)  # the last edge: what would be infinity
+    return np.concatenate((-above[:0:-1], above))
+
+
+EDGES = _signed_edges()  # 1,021 rising edges, from -2**128 to 2**128, around the 1,020 bins in rising order
+
+
+def place_of(bins: NDArray[np.uint16]) -> NDArray[np.intp]:
+    """Where bins lie in rising order: bin at place i covers EDGES[i] to EDGES[i + 1]."""
+    signed = bins.astype(np.intp)
+    return np.where(signed < _HALF, _FINITE + signed, _FINITE - 1 + _HALF - signed)
+
+
+def bin_at(places: NDArray[np.intp]) -> NDArray[np.uint16]:
+    """The bins at places of the rising order; the inverse of place_of."""
+    return np.where(places >= _FINITE, places - _FINITE, _FINITE - 1 + _HALF - places).astype(np.uint16)
+
+
+def count(values: NDArray[np.floating], centre: float) -> NDArray[np.int64]:
+    """How many values fall into each of the 1,024 bins; what is not finite falls into none.
+
+    values: float32, or float64 whose magnitudes are cut to 24 bits and clamped to what a float32 holds.
+    """
+    with np.errstate(all="ignore"):
+        if values.dtype == np.float32:
+            away = values - np.float32(centre)
+        else:
+            wide = (values - centre)[np.isfinite(values)]
+            cut = (wide.view(np.int64) & _FLOAT_BITS).view(np.float64)
+            away = np.clip(cut, -_FLOAT_MAX, _FLOAT_MAX).astype(np.float32)
+    counts = np.bincount((away.view(np.uint32) >> np.uint32(22)).astype(np.intp), minlength=BINS)
+    counts[[_FINITE, _FINITE + 1, BINS - 2, BINS - 1]] = 0
+    return counts
+
+
+@lru_cache(maxsize=64)
+def sampled_positions(size: int, sampling: int) -> NDArray[np.int64]:
+    """Which elements of a flat tensor enter a histogram that takes every n-th one. The pattern repeats after 2**20."""
+    blocks = np.arange(-(-size // BLOCK), dtype=np.int64)[:, np.newaxis]
+    positions = (blocks * BLOCK + blocks * _TURN % sampling + np.arange(0, BLOCK, sampling)).ravel()
+    return positions[: np.searchsorted(positions, size)]
+
+
+class Distribution:
+    """The curve of a histogram: how much lies below a value, and below which value how much lies."""
+
+    def __init__(
+        self, bins: NDArray[np.uint16], counts: NDArray[np.uint64], centre: float, low: float, high: float
+    ) -> None:
+        """low, high: the least and greatest value known, to which the outer bins are cut."""
+        places = place_of(bins)
+        order = np.argsort(places)
+        places = places[order]
+        edges = np.stack((EDGES[places], EDGES[places + 1]), axis=1).ravel() + centre
+        below = np.concatenate(([0.0], np.cumsum(counts[order], dtype=np.float64)))
+        self.total = float(below[-1])
+        self._edges = np.clip(edges, low, high)
+        self._below = np.stack((below[:-1], below[1:]), axis=1).ravel()
+
+    def below(self, values: ArrayLike) -> NDArray[np.float64]:
+        """How many of the counted lie below each value; inside a bin they are taken to be spread evenly."""
+        below: NDArray[np.float64] = np.interp(np.asarray(values, dtype=np.float64), self._edges, self._below, left=0.0)
+        return below
+
+    def quantiles(self, shares: ArrayLike) -> NDArray[np.float64]:
+        """The values below which the given shares lie."""
+        wanted = np.asarray(shares, dtype=np.float64) * self.total
+        values: NDArray[np.float64] = np.interp(wanted, self._below, self._edges)
+        return values

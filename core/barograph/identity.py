@@ -1,7 +1,6 @@
 """Who this process is: its rank, the start it shares with other processes, and the names that runs are given."""
 
 import dataclasses
-import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -105,6 +104,8 @@ def _number(text: str | None) -> int | None:
 
 
 def _hash(text: str) -> str:
+    import hashlib  # only a launched job needs it
+
     return hashlib.blake2s(text.encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
 
 

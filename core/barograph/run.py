@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from barograph import guard, open_runs
-from barograph.closing import closing_lines, describe_error
 from barograph.guard import guarded, report
 from barograph.values import Deferred, clean_key, clean_step, convert, readable
 from barograph.voice import say, warn
 
 if TYPE_CHECKING:
     from barograph.starting import Recording
+    from barograph.tensors.statistics import Statistics
 
 # A frame holds at most 16 MiB; 50,000 names of the longest legal key fit into the definition of a key set.
 _NAMES_A_FRAME = 10_000
@@ -209,6 +209,26 @@ class Run:
             self._record("table", step, key=name, columns=columns, rows=rows)
 
     @guarded
+    def log_histogram(self, key: str, values: object, step: int | None = None) -> None:
+        """Keep the distribution of an array of any shape: counts, moments, extremes and a histogram, not the values.
+
+        values: an array or tensor of numbers of any library, or a list. Source of the bins: tensors/bins.py.
+        """
+        from barograph.tensors.compute import of_arrays
+
+        name, at = self._key_and_step(key, step)
+        self.log_statistics({name: of_arrays([_on_host(values)], sampling=1)[0]}, at)
+
+    def log_statistics(self, statistics: Mapping[str, Statistics], step: int) -> None:
+        """Keep statistics of tensors that were taken already, all of one step."""
+        from barograph.tensors.payload import encode
+
+        journal = self._writable()
+        if journal is not None:
+            for payload in encode(step, time.time(), statistics):
+                journal.statistics(payload)
+
+    @guarded
     def event(self, name: str, **data: object) -> None:
         """Note that something happened, with whatever belongs to it; the step is that of the newest point."""
         from barograph.capture.plain import to_plain
@@ -235,6 +255,8 @@ class Run:
             if self.is_finished or os.getpid() != self.pid:
                 return
             self.is_finished = True
+        from barograph.closing import closing_lines, describe_error
+
         start = time.perf_counter()
         left_s = self._recording.settings.exit_timeout_s if timeout_s is None else timeout_s
         open_runs.remove(self)
@@ -464,6 +486,17 @@ def _items(metrics: Any) -> Iterable[tuple[object, object]]:
         except RuntimeError:  # changed size during iteration
             continue
     return list(metrics.copy().items())
+
+
+def _on_host(values: Any) -> Any:
+    """An array that numpy can take: a tensor without its graph, in host memory, in a type that numpy has."""
+    if not hasattr(values, "detach"):
+        return values
+    tensor = values.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16 and its like
+        return tensor.float().numpy()
 
 
 def _merge(into: dict[str, Any], added: Mapping[str, Any]) -> None:

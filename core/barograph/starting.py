@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from barograph import open_runs
+from barograph import guard, open_runs
 from barograph.capture.environment import capture_environment_fast, capture_environment_slow
 from barograph.disabled import NoJournal
 from barograph.identity import Process, new_name, this_process
@@ -83,7 +83,7 @@ def init(
     if config is not None:
         run.log_config(config)
     if settings.capture and settings.mode == "on":
-        run.log_environment(capture_environment_fast())
+        _capture(run, capture_environment_fast)
         _capture_in_background(run)
     run.start()
     run.spent("init", time.perf_counter() - start)
@@ -295,12 +295,20 @@ def _calls_so_far(folder: RunFolder) -> int:
     return max(last, default=-1) + 1
 
 
-def _capture_in_background(run: Run) -> None:
-    def capture() -> None:
-        run.log_environment(capture_environment_slow())
-
+def _capture(run: Run, look: Callable[[], Mapping[str, object]]) -> None:
     try:
-        threading.Thread(target=capture, name="barograph-capture", daemon=True).start()
+        run.log_environment(look())
+    except Exception as error:
+        if guard.raise_errors:
+            raise
+        guard.report(run, "capture", error)
+
+
+def _capture_in_background(run: Run) -> None:
+    try:
+        threading.Thread(
+            target=_capture, args=(run, capture_environment_slow), name="barograph-capture", daemon=True
+        ).start()
     except RuntimeError:  # no more threads: what takes longer is left out
         pass
 

@@ -3,13 +3,10 @@
 Nothing here raises: what is no number is kept as text, what a double cannot hold exactly is kept as both.
 """
 
-import hashlib
 import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
 TEXT_LIMIT = 1024 * 1024  # characters of a text kept for a value
@@ -61,12 +58,15 @@ def _convert(value: Any) -> Converted:
         return _integer(int(value))
     if value is None or isinstance(value, (str, bytes, complex)):
         return _as_text(value)
-    if isinstance(value, (Decimal, Fraction)):
+    if hasattr(value, "as_integer_ratio"):  # Decimal, Fraction, numpy's floats
         return _exact_number(value)
     if _is_on_device(value):
         converter = _converter_of(value)
         if converter is not None:
-            return Converted(converter(value))
+            try:
+                return Converted(converter(value))
+            except Exception as error:  # noqa: BLE001  # asking the value for its text would wait for the device
+                return Converted(None, f"<{type(value).__name__} on {value.device}>", f"{error}; it was kept as text")
     if _element_count(value) not in (None, 1):
         return Converted(None, readable(value), "holds more than one number and was kept as text")
     if hasattr(value, "item"):
@@ -103,7 +103,7 @@ def _exact_number(value: Any) -> Converted:
     if math.isinf(number) and value == value and not digits.lower().strip("+-").startswith("inf"):
         return Converted(None, digits, "is too large for a double and was kept as text")
     # Decimal("0.1") is what a person means by the double 0.1, though the two are not equal
-    if value != value or value == number or (isinstance(value, Decimal) and Decimal(repr(number)) == value):
+    if value != value or value == number or type(value)(repr(number)) == value:
         return Converted(number)
     return Converted(number, digits, "is not exactly a double; its exact digits were kept as text beside it")
 
@@ -127,7 +127,7 @@ def _element_count(value: Any) -> int | None:
 
 def _is_on_device(value: Any) -> bool:
     device = getattr(value, "device", None)
-    return device is not None and not callable(device) and not str(device).lower().startswith(("cpu", "meta", "/job"))
+    return device is not None and not callable(device) and "cpu" not in str(device).lower()
 
 
 def _converter_of(value: object) -> Callable[[Any], float | Deferred] | None:
@@ -175,6 +175,8 @@ def clean_key(key: object) -> tuple[str, str | None]:
         name = name.encode("utf-8", "backslashreplace").decode()
         problem = "holds lone surrogates; they were escaped"
     if len(name) > KEY_LIMIT:
+        import hashlib
+
         digest = hashlib.blake2s(name.encode(), digest_size=8).hexdigest()
         problem = f"has {len(name)} characters; it was cut to {KEY_LIMIT} and ends in a hash"
         name = f"{name[: KEY_LIMIT - 17]}#{digest}"

@@ -17,14 +17,22 @@ def say(lines: Iterable[str]) -> None:
 
 
 def warn(message: str) -> None:
-    """Warn once about `message`; where warnings are errors, write the line on stderr instead."""
+    """Warn about `message` at the user's line; where warnings are errors, write the line on stderr instead."""
     text = f"barograph: {message}"
     try:
-        warnings.warn(text, BarographWarning, stacklevel=2)
+        warnings.warn(text, BarographWarning, stacklevel=_levels_to_user())
     except BarographWarning:
         _write(f"{text}\n")
     except Exception:  # noqa: BLE001  # a user's showwarning may raise anything, and stderr may be gone
         pass
+
+
+def _levels_to_user() -> int:
+    """How many frames up the first one outside this package is: that line, not ours, tells a user where to look."""
+    frame, levels = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("barograph"):
+        frame, levels = frame.f_back, levels + 1
+    return levels - 1
 
 
 def _write(text: str) -> None:

@@ -1,0 +1,127 @@
+"""What surrounded a training, as JSON: interpreter, arguments, launcher, code, packages, machine."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from barograph.capture.packages import installed_packages, loaded_packages
+
+# The only variables that are ever kept: who this process is among others, which devices it sees, and what changes how
+# numbers are computed. All others are none of a recorder's business, and many hold secrets.
+VARIABLES = tuple(
+    "RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK NODE_RANK MASTER_ADDR MASTER_PORT "
+    "TORCHELASTIC_RUN_ID TORCHELASTIC_RESTART_COUNT TORCHELASTIC_MAX_RESTARTS "
+    "SLURM_JOB_ID SLURM_JOB_NAME SLURM_STEP_ID SLURM_PROCID SLURM_LOCALID SLURM_NTASKS SLURM_NNODES SLURM_NODELIST "
+    "SLURM_NODEID SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID SLURM_RESTART_COUNT SLURM_JOB_PARTITION "
+    "SLURM_CPUS_PER_TASK OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE PMI_RANK PMI_SIZE PMIX_RANK PBS_JOBID LSB_JOBID "
+    "RAY_JOB_ID KUBERNETES_SERVICE_HOST "
+    "CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_LAUNCH_BLOCKING NVIDIA_VISIBLE_DEVICES NVIDIA_TF32_OVERRIDE "
+    "HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES TPU_NAME "
+    "OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS NUMEXPR_NUM_THREADS VECLIB_MAXIMUM_THREADS "
+    "PYTHONHASHSEED PYTHONOPTIMIZE PL_GLOBAL_SEED CUBLAS_WORKSPACE_CONFIG TF_DETERMINISTIC_OPS "
+    "TF_CUDNN_DETERMINISTIC TF_ENABLE_ONEDNN_OPTS KERAS_BACKEND XLA_FLAGS JAX_PLATFORMS JAX_ENABLE_X64 "
+    "PYTORCH_CUDA_ALLOC_CONF PYTORCH_ALLOC_CONF TORCH_ALLOW_TF32_CUBLAS_OVERRIDE NCCL_ALGO NCCL_PROTO "
+    "CONDA_DEFAULT_ENV VIRTUAL_ENV".split()
+)
+_MOST_ARGUMENTS = 1_000  # more are file names that a shell has listed
+_CONTAINERS = (("docker", "/.dockerenv"), ("podman", "/run/.containerenv"), ("singularity", "/.singularity.d"))
+_SERVICES = (
+    ("colab", "COLAB_RELEASE_TAG"),
+    ("kaggle", "KAGGLE_KERNEL_RUN_TYPE"),
+    ("sagemaker", "SM_TRAINING_ENV"),
+    ("databricks", "DATABRICKS_RUNTIME_VERSION"),
+    ("kubernetes", "KUBERNETES_SERVICE_HOST"),
+)
+
+
+def capture_environment_fast() -> dict[str, Any]:  # Any: JSON
+    """What can be told at once, in about 1 ms and without starting a process; secrets are taken out.
+
+    "complete" is False: the entries of `capture_environment_slow()` are still to be added, or put in place of these.
+    """
+    from barograph.capture.redaction import redact_text  # a slow import, as all that stand in functions here
+
+    entry = _entry()
+    return {
+        "complete": False,
+        "python": {
+            "version": sys.version.split()[0],
+            "build": sys.version,
+            "implementation": sys.implementation.name,
+            "executable": sys.executable,
+            "prefix": sys.prefix,
+        },
+        "platform": sys.platform,
+        "entry": entry,
+        "arguments": _command_line(sys.argv),
+        "command": _command_line(sys.orig_argv),
+        "folder": str(_working_folder()),
+        "variables": {name: redact_text(os.environ[name]) for name in VARIABLES if name in os.environ},
+        "container": next((name for name, path in _CONTAINERS if os.path.exists(path)), None),
+        "service": next((name for name, variable in _SERVICES if variable in os.environ), None),
+        "loaded": loaded_packages(),
+        "git": _git(entry),
+    }
+
+
+def capture_environment_slow() -> dict[str, Any]:  # Any: JSON
+    """What takes its time: installed packages, the machine and its GPUs, what only git can tell.
+
+    For a background thread: some ms of Python, the rest is waiting. "complete" is True.
+    """
+    from barograph.capture.git import ask_git
+    from barograph.system.machine import describe_machine
+
+    git = _git(_entry())
+    if git is not None:
+        git |= ask_git(Path(git["root"]))
+    return {
+        "complete": True,
+        "packages": installed_packages(),
+        "loaded": loaded_packages(),
+        "machine": describe_machine(),
+        "git": git,
+    }
+
+
+def _entry() -> dict[str, str | None]:
+    """What was started, as "kind": script, module, notebook, command (-c), interactive or frozen; "path"; "module"."""
+    main = sys.modules.get("__main__")
+    path, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    module = None
+    if getattr(sys, "frozen", False):
+        kind, path = "frozen", sys.executable
+    elif "ipykernel" in sys.modules:
+        # Jupyter's server names the notebook in the first, Visual Studio Code in the second.
+        kind, path = "notebook", os.environ.get("JPY_SESSION_NAME") or getattr(main, "__vsc_ipynb_file__", None)
+    elif spec is not None:
+        kind, module = "module", spec.name.removesuffix(".__main__")
+    elif path is not None:
+        kind = "script"
+    else:
+        kind = "command" if sys.argv[:1] == ["-c"] else "interactive"
+    return {"kind": kind, "path": path, "module": module}
+
+
+def _git(entry: dict[str, str | None]) -> dict[str, Any] | None:
+    """The repository of the script that was started, else the one around the working folder."""
+    from barograph.capture.git import describe_git
+
+    script = Path(entry["path"]).parent if entry["path"] else None
+    return (describe_git(script) if script is not None else None) or describe_git(_working_folder())
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return Path(os.environ.get("PWD", "/"))
+
+
+def _command_line(arguments: list[str]) -> list[str]:
+    from barograph.capture.plain import Limits, to_plain
+    from barograph.capture.redaction import redact_argv
+
+    kept = to_plain(list(map(str, arguments)), Limits(leaves=_MOST_ARGUMENTS, text=256 * 1024))
+    return redact_argv(kept.value)

@@ -1,0 +1,125 @@
+"""The state of the git repository a training was started from, read from its files; only "changed?" asks git."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from barograph.capture.redaction import redact_url
+
+_REF_HOPS = 5  # as git: a symbolic ref may name another, and a circle must end
+_SECTION = re.compile(r'\[(?P<section>[\w.-]+)(?:\s+"(?P<name>.*)")?\]')
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A working copy. `folder` holds HEAD; `shared` the refs and configuration, which worktrees have in common."""
+
+    root: Path
+    folder: Path
+    shared: Path
+
+    @classmethod
+    def around(cls, start: Path) -> "Repository | None":
+        """The innermost working copy that holds `start`, be it a submodule or a worktree; None outside of any."""
+        for root in (start, *start.parents):
+            folder = root / ".git"
+            if folder.is_file():
+                target = _text(folder)
+                if target is None or not target.startswith("gitdir:"):
+                    continue
+                folder = (root / target.removeprefix("gitdir:").strip()).resolve()
+            if (folder / "HEAD").is_file():
+                shared = _text(folder / "commondir")
+                return cls(root, folder, folder if shared is None else (folder / shared).resolve())
+        return None
+
+    def head(self) -> tuple[str | None, str | None]:
+        """Commit and branch: None for the commit before the first one, None for the branch where HEAD is detached."""
+        content, branch = _text(self.folder / "HEAD"), None
+        for _ in range(_REF_HOPS):
+            if content is None or not content.startswith("ref:"):
+                return content, branch
+            name = content.removeprefix("ref:").strip()
+            branch = branch or name.removeprefix("refs/heads/")
+            content = _text(self.folder / name) or _text(self.shared / name) or self._packed(name)
+        return None, branch
+
+    def remote(self, branch: str | None) -> str | None:
+        """Where the branch is pushed to, else origin, else the first remote; credentials are left out."""
+        remotes: dict[str, str] = {}
+        upstream = "origin"
+        section = name = ""
+        for line in (_text(self.shared / "config") or "").splitlines():
+            if match := _SECTION.match(line.strip()):
+                section, name = match["section"].lower(), match["name"] or ""
+                continue
+            key, _, value = (part.strip() for part in line.partition("="))
+            if section == "remote" and key.lower() == "url":
+                remotes.setdefault(name, value)
+            elif section == "branch" and name == branch and key.lower() == "remote":
+                upstream = value
+        url = remotes.get(upstream) or remotes.get("origin") or next(iter(remotes.values()), None)
+        return None if url is None else redact_url(url)
+
+    def _packed(self, name: str) -> str | None:
+        for line in (_text(self.shared / "packed-refs") or "").splitlines():
+            commit, _, ref = line.partition(" ")
+            if ref == name:
+                return commit
+        return None
+
+
+def describe_git(start: Path) -> dict[str, object] | None:
+    """Root, commit, branch and remote of the repository around a folder; None outside of any. Starts no process."""
+    repository = Repository.around(start)
+    if repository is None:
+        return None
+    commit, branch = repository.head()
+    return {"root": str(repository.root), "commit": commit, "branch": branch, "remote": repository.remote(branch)}
+
+
+def ask_git(root: Path, timeout_s: float = 20.0) -> dict[str, object]:
+    """What only git knows: {"dirty", "changed", "untracked"}, the last two in numbers of files or folders.
+
+    Commit and branch are in it too: a repository may keep its refs in another form than files. Takes at most
+    `timeout_s`; empty if git is not installed, refuses or takes longer. Nothing is written into the repository, its
+    file watcher is not started, and Ctrl-C on the terminal does not reach git.
+    """
+    import subprocess  # a slow import; this is called on a background thread
+
+    # What a hook that started us says about another repository must not decide here.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root)]
+    command += ["status", "--porcelain=v2", "--branch", "--no-renames", "-z"]
+    try:
+        answer = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=timeout_s,
+            check=True,
+            start_new_session=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    entries = answer.stdout.decode("utf-8", "replace").split("\0")
+    headers = dict(entry[2:].split(" ", 1) for entry in entries if entry.startswith("# "))
+    untracked = sum(entry.startswith("? ") for entry in entries)
+    changed = sum(entry[:2] in ("1 ", "2 ", "u ") for entry in entries)
+    return {
+        "commit": None if headers.get("branch.oid") == "(initial)" else headers.get("branch.oid"),
+        "branch": None if headers.get("branch.head") == "(detached)" else headers.get("branch.head"),
+        "dirty": changed > 0,
+        "changed": changed,
+        "untracked": untracked,
+    }
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or None
+    except OSError:
+        return None

@@ -1,0 +1,103 @@
+"""What is secret by its name: which names hold passwords and tokens, and which values there look like one."""
+
+import enum
+import math
+import re
+from collections import Counter
+from itertools import pairwise
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_HEX = re.compile(r"(?=.*[a-fA-F])(?=.*\d)[0-9a-fA-F]{16,}")
+
+# A name that ends in one of these holds a secret, however short it is.
+_PASSWORDS = frozenset("password passwords passwd passphrase passcode pwd secret secrets".split())
+# A name with one of these anywhere holds a secret if that looks random: a token is also a piece of text, auth a method.
+_TOKENS = frozenset(
+    "token tokens secret secrets password passwords passwd passphrase passcode pass pwd pw credential credentials cred "
+    "creds auth authorization bearer jwt oauth cookie pat sas dsn apikey apikeys apitoken accesskey accesstoken "
+    "secretkey privatekey authkey authtoken passkey".split()
+)
+# The last words of names that hold nothing but credentials, unless a word of tokenizers stands beside them.
+_CREDENTIALS = frozenset(
+    "token apikey apitoken accesskey accesstoken secretkey privatekey authkey authtoken password passwd secret".split()
+)
+_VOCABULARY = frozenset(
+    "additional audio begin bos class cls decoder end eos eot forced image mask max min new num number pad per prompt "
+    "sep special start stop text unk video".split()
+)
+# "key" alone is the key of a dictionary; behind one of these it opens something.
+_KEYS = frozenset(
+    "api access account admin anthropic app auth aws azure client comet consumer cohere databricks deploy deepseek "
+    "encryption gcp google groq hf huggingface license llm master mistral neptune openai private secret service "
+    "sharing shared signing ssh storage subscription swanlab together wandb write".split()
+)
+# The 140 most frequent pairs of letters in the words and identifiers of Python's and machine learning libraries'
+# sources: four fifths of the pairs in a word or name, one fifth in random letters, less in random letters and digits.
+_COMMON_PAIRS = frozenset(
+    "ab ac ad ag ai al am an ap ar as at ay ba bl ca ce ch ck cl co ct da de di do ea ec ed ee ef eg el em en ep er "
+    "es et ex fi fo ge gr ha he ho ia ic id ie if ig il im in io is it iv iz ke la le li ll lo ls ly ma me mi mo mp "
+    "na nc nd ne ng ni no ns nt oc od ol om on oo op or os ot ou pa pe pl po pr pt qu ra re ri rm rn ro rr rs rt sa "
+    "sc se sh si so sp ss st su ta te th ti to tr ts tt tu ty ue ul um un ur us ut va ve ze".split()
+)
+_SHORTEST_TOKEN = 16
+_LONGEST_TOKEN = 8192  # nobody's token is longer, and looking at one takes a microsecond a character
+_FEWEST_PAIRS = 8
+
+
+class Secrecy(enum.IntEnum):
+    """What a name says about the text under it: nothing, secret if it looks random, secret."""
+
+    NONE = 0
+    TOKEN = 1
+    PASSWORD = 2
+
+
+def secrecy_of(name: str) -> Secrecy:
+    """Judge a name by its whole words: api_key, apiKey, API-KEY; not tokenizer, keyboard, authors."""
+    words = _words(name)
+    if words and (words[-1] in _PASSWORDS or words[-1].endswith(("password", "passwd"))):
+        return Secrecy.PASSWORD
+    if _TOKENS.intersection(words) or any(_is_key(*pair) for pair in pairwise(words)):
+        return Secrecy.TOKEN
+    return Secrecy.NONE
+
+
+def is_credential(name: str) -> bool:
+    """Whether a name ends in a word for a credential and can mean nothing else: hf_token, api-key; not eos_token."""
+    words = _words(name)
+    return bool(words) and not _VOCABULARY.intersection(words) and (words[-1] in _CREDENTIALS or _is_key(*words[-2:]))
+
+
+def _words(name: str) -> list[str]:
+    words = [word.lower() for word in _WORD.findall(name[:256])]
+    while words and words[-1].isdecimal():
+        words.pop()
+    return words
+
+
+def _is_key(first: str, second: str = "") -> bool:
+    return second in ("key", "keys") and first in _KEYS
+
+
+def looks_random(text: str) -> bool:
+    """Whether a text of 16 characters or more reads like a token rather than like words, a path or a model's name."""
+    if not _SHORTEST_TOKEN <= len(text) <= _LONGEST_TOKEN or any(map(str.isspace, text)) or text.startswith("${"):
+        return False
+    if _HEX.fullmatch(text.replace("-", "")):
+        return True
+    lower = text.lower()
+    pairs = [
+        first + second
+        for first, second in pairwise(lower)
+        # Two digits say nothing: they stand in dates and versions as well as in tokens.
+        if first.isalnum() and second.isalnum() and not (first.isdecimal() and second.isdecimal())
+    ]
+    if len(pairs) < _FEWEST_PAIRS:
+        return False
+    common = sum(pair in _COMMON_PAIRS for pair in pairs) / len(pairs)
+    # Names of models and files have uncommon pairs about their hyphens and version numbers, tokens rarely have hyphens.
+    return common < (0.6 if text.isalnum() else 0.55 if _bits_per_character(text) >= 4.5 else 0.45)
+
+
+def _bits_per_character(text: str) -> float:
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())

@@ -1,0 +1,137 @@
+"""What is secret by its shape, under whatever name: the tokens of many services, private keys, logins inside URLs."""
+
+import functools
+import re
+
+from barograph.capture.secret_names import looks_random
+
+REDACTED = "[redacted]"
+
+# What tokens begin with, and what must follow. What is kept of a token is this beginning: it says which kind it was.
+_BEGINNINGS: tuple[tuple[str, str], ...] = (
+    ("AKIA ASIA ABIA ACCA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),  # Amazon
+    ("ghp_ gho_ ghu_ ghs_ ghr_", r"[A-Za-z0-9_]{20,}"),  # GitHub
+    ("github_pat_", r"\w{20,}"),
+    ("glpat- gldt- glrt- glcbt- glptt- glft- glsoat- glagent- glffct- gloas- glimt-", r"[\w.-]{20,}"),  # GitLab
+    ("xoxa- xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- xoxe.", r"[\w.-]{10,}"),  # Slack
+    ("hooks.slack.com/services/ hooks.slack.com/workflows/ hooks.slack.com/triggers/", r"[\w/]{16,}"),
+    ("discord.com/api/webhooks/ discordapp.com/api/webhooks/", r"\d+/[\w-]{20,}"),
+    ("webhook.office.com/webhookb2/", r"[\w@/-]{20,}"),
+    ("api.telegram.org/bot", r"\d+:[\w-]{30,}"),
+    ("sk-", r"[A-Za-z0-9]{20,}"),  # OpenAI and those who follow it
+    ("sk-proj- sk-svcacct- sk-admin- sk-None- sk-ant- sk-or- sk-lf- sk-live- sk-test-", r"[\w-]{16,}"),
+    ("hf_ api_org_", r"[A-Za-z0-9]{30,}"),  # Hugging Face
+    ("wandb_v1_", r"\w{20,}"),
+    ("eyJhcGlfYWRkcmVzcyI6 eyJhcGlfdXJsIjo", r"[\w+/=-]{40,}"),  # Neptune: JSON of an address and a key
+    ("eyJ", r"[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*){1,3}"),  # JSON web tokens, signed and encrypted
+    ("AIza", r"[\w-]{35}"),  # Google
+    ("ya29. 1//0", r"[\w-]{20,}"),
+    ("GOCSPX-", r"[\w-]{20,}"),
+    ("sk_live_ sk_test_ rk_live_ rk_test_", r"[A-Za-z0-9]{10,}"),  # Stripe
+    ("whsec_", r"[A-Za-z0-9+/=]{24,}"),
+    ("npm_", r"[A-Za-z0-9]{36}"),
+    ("pypi-", r"[\w-]{50,}"),
+    ("rubygems_", r"[0-9a-f]{48}"),
+    ("SG.", r"[\w-]{16,}\.[\w-]{16,}"),  # SendGrid
+    ("SK", r"[0-9a-f]{32}(?![A-Za-z0-9])"),  # Twilio
+    ("dapi", r"[0-9a-f]{32}(?:-\d)?(?![A-Za-z0-9])"),  # Databricks
+    ("dop_v1_ doo_v1_ dor_v1_", r"[0-9a-f]{64}"),  # DigitalOcean
+    ("dckr_pat_ dckr_oat_", r"[\w-]{20,}"),  # Docker
+    ("hvs. hvb. hvr.", r"[\w-]{20,}"),  # Vault
+    ("shpat_ shpca_ shppa_ shpss_", r"[0-9a-fA-F]{32}"),  # Shopify
+    ("sq0atp- sq0csp-", r"[\w-]{20,}"),  # Square
+    ("lin_api_", r"[A-Za-z0-9]{32,}"),
+    ("secret_ ntn_", r"[A-Za-z0-9]{40,}"),  # Notion
+    ("figd_", r"[\w-]{20,}"),
+    ("ATATT3x ATCTT3x", r"[\w=-]{40,}"),  # Atlassian
+    ("r8_", r"[A-Za-z0-9]{36,}"),  # Replicate
+    ("gsk_ xai- pplx- csk-", r"[A-Za-z0-9]{40,}"),  # Groq, xAI, Perplexity, Cerebras
+    ("fw_", r"[A-Za-z0-9]{22,}"),  # Fireworks
+    ("nvapi-", r"[\w-]{40,}"),
+    ("lsv2_pt_ lsv2_sk_ ls__", r"[0-9a-f]{32}\w*"),  # LangSmith
+    ("pcsk_", r"\w{40,}"),  # Pinecone
+    ("glsa_ glc_ sntrys_ sntryu_", r"[\w+/=-]{32,}"),  # Grafana, Sentry
+    ("NRAK-", r"[A-Z0-9]{27}"),  # New Relic
+    ("PMAK-", r"[0-9a-f]{24}-[0-9a-f]{34}"),  # Postman
+    ("pscale_tkn_ pscale_pw_ pscale_oauth_", r"[\w.=-]{32,}"),
+    ("sbp_", r"[0-9a-f]{40}"),  # Supabase
+    ("pul-", r"[0-9a-f]{40}"),  # Pulumi
+    ("dp.pt. dp.st. dp.ct. dp.sa.", r"[\w.-]{40,}"),  # Doppler
+    ("tskey-", r"[\w-]{16,}"),  # Tailscale
+    ("HRKU-", r"[\w-]{30,}"),  # Heroku
+    ("LTAI", r"[A-Za-z0-9]{17,21}(?![A-Za-z0-9])"),  # Alibaba
+    ("AKID", r"[A-Za-z0-9]{32}(?![A-Za-z0-9])"),  # Tencent
+    ("AGE-SECRET-KEY-1", r"[0-9A-Z]{50,}"),
+    ("ops_eyJ", r"[\w+/=-]{40,}"),  # 1Password
+    # the two that have their own beginning before a digit: the number of a Telegram bot, and Entra's three characters
+    (":AA", r"[\w-]{32,34}(?![\w-])"),
+    ("Q~", r"[\w~.-]{31,34}(?![\w~.-])"),
+)
+_AFTER_A_DIGIT = (":AA", "Q~")
+_BODIES = {beginning: body for listed, body in _BEGINNINGS for beginning in listed.split()}
+# The longest first: of two that fit, it says more.
+_BEGINNING = re.compile("|".join(map(re.escape, sorted(_BODIES, key=len, reverse=True))))
+
+_PRIVATE_KEY = re.compile(
+    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?"
+    r"(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
+)
+# user:password@ and, because a token can stand for the user, user@; a password may hold "@", and "/" if what comes
+# before that is no port.
+_LOGIN = re.compile(r"://([^\s/?#\"'<>]{0,512}|[^\s/?#\"'<>@:]{0,256}:(?!\d{1,5}[/?#])[^\s\"'<>@]{0,512})@")
+_HEADER = re.compile(
+    r"(authorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?(?:bearer|basic|token|digest|apikey)?[ \t]{0,8}|\bbearer[ \t]{1,8})"
+    r"([\w.~+/=-]{8,})",
+    re.IGNORECASE,
+)
+_ON_DEMAND = (  # (a text without which it need not be looked for, the shape)
+    ("-us", re.compile(r"(?<![\w-])()[0-9a-f]{32}(?=-us\d{1,2}\b)")),  # Mailchimp
+    ("key-", re.compile(r"(?<![\w-])(key-)[0-9a-f]{32}(?![\w-])")),  # Mailgun
+    (".", re.compile(r"(?<![\w.-])()[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}(?![\w.-])")),  # Discord
+)
+
+
+def hide_shapes(text: str) -> str:
+    """The text without what has the shape of a credential; linear in its length, whatever it holds."""
+    if len(text) < 8:
+        return text
+    if "PRIVATE KEY" in text:
+        text = _PRIVATE_KEY.sub(rf"\1{REDACTED}\2", text)
+    if "://" in text:
+        text = _LOGIN.sub(_hide_login, text)
+    for needed, shape in _ON_DEMAND:
+        if needed in text:
+            text = shape.sub(rf"\1{REDACTED}", text)
+    return _HEADER.sub(_hide_header, _hide_tokens(text))
+
+
+def _hide_tokens(text: str) -> str:
+    pieces, kept_to = [], 0
+    for match in _BEGINNING.finditer(text):
+        start, end = match.span()
+        before = text[start - 1 : start]
+        if start < kept_to or (before.isdecimal() if match[0] in _AFTER_A_DIGIT else before.isalnum()) != (
+            match[0] in _AFTER_A_DIGIT
+        ):
+            continue  # inside another one, or in the middle of a word
+        if body := _body(match[0]).match(text, end):
+            pieces += [text[kept_to:end], REDACTED]
+            kept_to = body.end()
+    return "".join([*pieces, text[kept_to:]]) if pieces else text
+
+
+@functools.cache  # compiling all of them takes 4 ms, and few are ever met
+def _body(beginning: str) -> re.Pattern[str]:
+    return re.compile(_BODIES[beginning])
+
+
+def _hide_login(match: re.Match[str]) -> str:
+    _, colon, password = match[1].partition(":")
+    return f"://{REDACTED}@" if (colon and password) or looks_random(match[1]) else match[0]
+
+
+def _hide_header(match: re.Match[str]) -> str:
+    # "bearer" is also a word of prose.
+    is_header = match[1].lower().startswith("authorization")
+    return match[1] + REDACTED if is_header or looks_random(match[2]) else match[0]

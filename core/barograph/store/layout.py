@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from barograph.errors import StoreError
-from barograph.store.files import LocalFiles, make_folders
+
+from .files import LocalFiles, make_folders
 
 STORE_NAME = ".barograph"
 RUNS_NAME = "runs"
@@ -103,11 +104,11 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.journals = path / "journals"
-        self.segments = path / "segments"
-        self.files = path / "files"
-        self._contents = LocalFiles(path)
+        self.path = path.absolute()
+        self.journals = self.path / "journals"
+        self.segments = self.path / "segments"
+        self.files = self.path / "files"
+        self._contents = LocalFiles(self.path)
 
     def create_manifest(self, manifest: Mapping[str, object]) -> bool:
         """Write run.json; False if this run has one already, which is then left as it is."""

@@ -1,0 +1,178 @@
+"""Store: the runs of one folder, listed, found, searched and queried."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from barograph.errors import AmbiguousRunError, RunIsLiveError, RunNotFoundError, StoreError
+from barograph.store.catalogue import Catalogue
+from barograph.store.index import Index
+from barograph.store.layout import RUNS_NAME, RunFolder, find_store, safe_run_id
+from barograph.store.overview import LIVE, Overview
+from barograph.store.sealing import SealResult, seal
+from barograph.store.trash import move_to_trash
+
+from .params import flat
+from .tables import Tables
+from .view import RunView
+from .where import parse_where
+
+if TYPE_CHECKING:
+    import duckdb
+
+_MOST_NAMED = 10  # candidates that an error names
+
+
+def open_store(path: str | os.PathLike[str] | None = None) -> Store:
+    """The store at a path, or the one that `barograph.init()` would write to from here; StoreError if there is none."""
+    return Store(find_store(path))
+
+
+class Store:
+    """The runs of a store, and what can be asked about all of them at once.
+
+    Reading takes no lock that a training could wait for. The first reader of a big finished run may seal it on the
+    side; `close()`, or leaving a with block, waits for that. May be used from several threads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        runs = self.path / RUNS_NAME
+        if not runs.is_dir():
+            raise StoreError(
+                f"There is no store at {self.path}. Train something with barograph.init() or a callback first, or say "
+                "where the store is: barograph.open(path), --store, or the variable BAROGRAPH_STORE."
+            )
+        self._catalogue = Catalogue(runs, Index(self.path), seals=True)
+        self._tables = Tables(self._catalogue)
+
+    def __repr__(self) -> str:
+        return f"<Store {str(self.path)!r}>"
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for what is being sealed and give the memory back; relations of `sql` end with it."""
+        self._catalogue.close()
+
+    def runs(self, project: str | None = None, where: str | Callable[[RunView], bool] | None = None) -> list[RunView]:
+        """The runs, newest first.
+
+        where: a condition such as `status = finished and val/loss < 0.2` (reading/where.py describes its language;
+        ValueError where it cannot be read), or a function that says yes or no to a run.
+        """
+        found = [one for one in self._catalogue.overviews() if project is None or one.project == project]
+        found.sort(key=lambda overview: overview.age_order, reverse=True)
+        if isinstance(where, str):
+            condition = parse_where(where)
+            found = [overview for overview in found if condition(_lookup(overview, self._status_of))]
+        views = [self._view(overview) for overview in found]
+        return views if where is None or isinstance(where, str) else [view for view in views if where(view)]
+
+    def run(self, name_or_id: str) -> RunView:
+        """A run by its exact id, else the newest of that name, else the only one whose id or name begins so.
+
+        Raises RunNotFoundError or AmbiguousRunError, which name what comes close.
+        """
+        for run_id in dict.fromkeys((name_or_id, safe_run_id(name_or_id))):
+            if _is_name(run_id) and (exact := self._catalogue.overview(run_id)) is not None:
+                return self._view(exact)
+        overviews = sorted(self._catalogue.overviews(), key=lambda overview: overview.age_order, reverse=True)
+        claimed = [overview for overview in overviews if overview.claimed_id == name_or_id]
+        named = [overview for overview in overviews if overview.name == name_or_id]
+        begun = [one for one in overviews if one.id.startswith(name_or_id) or one.name.startswith(name_or_id)]
+        candidates = claimed or named[:1] or (begun if name_or_id else [])
+        if len(candidates) == 1:
+            return self._view(candidates[0])
+        if not candidates:
+            raise RunNotFoundError(f"{self.path} has no run {name_or_id!r}.{_similar(name_or_id, overviews)}")
+        listed = ", ".join(f"{one.name} ({one.id})" for one in candidates[:_MOST_NAMED])
+        raise AmbiguousRunError(
+            f"{len(candidates)} runs of {self.path} answer to {name_or_id!r}: {listed}"
+            f"{', ...' if len(candidates) > _MOST_NAMED else ''}. Give the whole id."
+        )
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """A SELECT over the tables runs, params, metrics and events, live runs and sealed ones alike.
+
+        Columns: runs(id, name, project, status, "group", parent, tags, notes, created, duration_s, points, path),
+        params(run, key, value, number), metrics(run, key, step, time, value, attempt, rank, writer),
+        events(run, name, step, time, data, attempt, rank). Times are UTC; data is JSON. Every point is there, those of
+        all ranks and attempts. Nothing but this store can be read, and nothing written. Raises StoreError for a query
+        that is no SELECT or cannot be understood. The relation can be used as long as this store object lives.
+        """
+        return self._tables.query(query)
+
+    def seal(self, run: RunView | str) -> SealResult:
+        """Seal what nobody writes to any more in a run: see `barograph.store.sealing.seal`."""
+        view = self.run(run) if isinstance(run, str) else run
+        return seal(RunFolder(view.path), self._catalogue.database)
+
+    def delete_run(self, run: RunView | str, force: bool = False) -> Path:
+        """Move a run into the store's trash and say where it is now.
+
+        Raises RunIsLiveError for one that is being written, unless forced, and StoreError for a link.
+        """
+        view = self.run(run) if isinstance(run, str) else run
+        if view.status in LIVE and not force:
+            raise RunIsLiveError(
+                f"run {view.name} ({view.id}) is {view.status} and was not removed. "
+                "End its training first, or force it."
+            )
+        return move_to_trash(self.path, view.path)
+
+    def _view(self, overview: Overview) -> RunView:
+        return RunView(self.path / RUNS_NAME / overview.id, self._catalogue)
+
+    def _status_of(self, overview: Overview) -> str:
+        return overview.status(str(self.path / RUNS_NAME / overview.id))
+
+
+def _lookup(overview: Overview, status_of: Callable[[Overview], str]) -> Callable[[str], object]:
+    """What the names in a condition stand for in one run."""
+    fixed: dict[str, Callable[[], object]] = {
+        "status": lambda: status_of(overview),
+        "id": lambda: overview.id,
+        "name": lambda: overview.name,
+        "project": lambda: overview.project,
+        "group": lambda: overview.group,
+        "tag": lambda: overview.tags,
+        "parent": lambda: overview.parent_id,
+        "created": lambda: overview.created_s,
+        "duration_s": lambda: overview.duration_s,
+    }
+
+    def lookup(name: str) -> object:
+        if name in fixed:
+            return fixed[name]()
+        of_metrics, of_config = name.removeprefix("metric."), name.removeprefix("config.")
+        if of_metrics == name:
+            params = flat(overview.config)
+            if of_config in params or of_config != name:
+                return params.get(of_config)
+        return overview.summary.get(of_metrics)
+
+    return lookup
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can be the name of a folder in runs/, and no path to anywhere else."""
+    return bool(text) and not text.startswith(".") and not any(letter in text for letter in "/\\\0")
+
+
+def _similar(text: str, overviews: list[Overview]) -> str:
+    import difflib
+
+    known = {overview.name for overview in overviews} | {overview.id for overview in overviews}
+    near = difflib.get_close_matches(text, sorted(known), n=3, cutoff=0.5)
+    if near:
+        return f" Similar: {', '.join(near)}."
+    newest = ", ".join(overview.name for overview in overviews[:3])
+    return f" The newest are {newest}." if newest else " It has no runs at all yet."

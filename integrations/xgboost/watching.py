@@ -1,0 +1,135 @@
+"""What XGBoost has no hook for: a training that fails, the scores of each fold, a learning rate that changes."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from xgboost.callback import (
+    CallbackContainer,
+    EarlyStopping,
+    EvaluationMonitor,
+    LearningRateScheduler,
+    TrainingCheckPoint,
+)
+
+from barograph.guard import guarded
+from barograph.integrations.xgboost.model import learning_rate
+from barograph.run import Run
+
+# XGBoost's own callbacks, of which only the scheduler changes the learning rate.
+_KNOWN = (EarlyStopping, EvaluationMonitor, LearningRateScheduler, TrainingCheckPoint)
+# Of the training's time, for reading the configuration (70 us a time) where a user's callback may change the rate.
+_READING_SHARE = 0.01
+
+
+class Watch:
+    """Stands around the calls of one training, a loop of container.before_iteration, model.update, after_iteration.
+
+    container: XGBoost's own holder of the callbacks, which lives as long as the training. model: a Booster, or what
+    cv() packs its folds into. ours: the class of callbacks that leave the learning rate alone. tell_failure is called
+    with whatever exception ends the training, which then goes its way.
+
+    rate: the learning rate in force in this round, None if unknown. fold_scores: of the newest round, one line a fold
+    as XGBoost writes them. close() leaves nothing of ours behind.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        container: CallbackContainer,
+        model: Any,
+        ours: type,
+        rate: float | None,
+        tell_failure: Callable[[BaseException], object],
+    ) -> None:
+        self.run = run
+        self.rate = rate
+        self.fold_scores: list[str] = []
+        self._next_rate = rate
+        self._tell_failure = tell_failure
+        self._began_s = time.perf_counter()
+        self._reading_s = 0.0
+        self._replaced: list[tuple[object, str]] = []
+        self._has_strangers = any(
+            type(callback) not in _KNOWN and not isinstance(callback, ours) for callback in container.callbacks
+        )
+        for index, callback in enumerate(container.callbacks):
+            if type(callback) is LearningRateScheduler:  # this list is XGBoost's copy of the user's
+                container.callbacks[index] = LearningRateScheduler(self._hearing(callback.learning_rates))
+        self._stand_around(container)
+        if hasattr(model, "cvfolds"):
+            self._replace(model, "eval", self._hearing_scores(model.eval))
+
+    def close(self) -> None:
+        """Take everything away again."""
+        for owner, name in self._replaced:
+            vars(owner).pop(name, None)
+
+    def _stand_around(self, container: CallbackContainer) -> None:
+        before = container.before_iteration
+
+        def before_iteration(model: Any, *rest: Any) -> Any:
+            is_over = before(model, *rest)
+            if not is_over:
+                self._note_rate(model)
+                self._replace_once(model)
+            return is_over
+
+        self._replace(container, "before_iteration", self._telling(before_iteration))
+        self._replace(container, "after_iteration", self._telling(container.after_iteration))
+        self._replace(container, "after_training", self._telling(container.after_training))
+
+    def _replace_once(self, model: Any) -> None:
+        """Stand around the next model.update only: a callback that pickles the model finds nothing of ours in it."""
+        update = self._telling(model.update)
+
+        def update_once(*args: Any, **kwargs: Any) -> Any:
+            vars(model).pop("update", None)
+            return update(*args, **kwargs)
+
+        model.update = update_once
+
+    def _replace(self, owner: object, name: str, replacement: Callable[..., Any]) -> None:
+        setattr(owner, name, replacement)
+        self._replaced.append((owner, name))
+
+    def _telling(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def call_and_tell(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return call(*args, **kwargs)
+            except BaseException as error:
+                self._tell_failure(error)
+                raise
+
+        return call_and_tell
+
+    def _hearing(self, rates: Callable[[int], float]) -> Callable[[int], float]:
+        def rate_of(epoch: int) -> float:
+            self._next_rate = rates(epoch)
+            return self._next_rate
+
+        return rate_of
+
+    def _hearing_scores(self, evaluate: Callable[..., list[str]]) -> Callable[..., list[str]]:
+        def evaluate_and_keep(*args: Any, **kwargs: Any) -> list[str]:
+            self.fold_scores = evaluate(*args, **kwargs)
+            return self.fold_scores
+
+        return evaluate_and_keep
+
+    @guarded
+    def _note_rate(self, model: Any) -> None:
+        if not self._has_strangers:
+            self.rate = self._next_rate
+            return
+        start_s = time.perf_counter()
+        if self._reading_s > _READING_SHARE * (start_s - self._began_s):
+            self.rate = None
+            return
+        booster = model.cvfolds[0].bst if hasattr(model, "cvfolds") else model
+        self.rate = learning_rate(booster.save_config())
+        self._reading_s += time.perf_counter() - start_s

@@ -87,9 +87,11 @@ def _cpu_times(groups: Cgroups) -> Mapping[str, float]:
     import psutil  # as above
 
     times = psutil.cpu_times()._asdict()
-    # Linux counts the time of guests (virtual machines) a second time, as the user's.
-    total = sum(times.values()) - times.get("guest", 0) - times.get("guest_nice", 0)
-    seconds = {"all": total, "busy": total - times["idle"] - times.get("iowait", 0)}
+    idle = times.pop("idle") + times.pop("iowait", 0.0)
+    # What guests (virtual machines) use is in the user's time already. Sums of counters that only rise do so too;
+    # differences fall now and then, in the last digit.
+    busy = sum(seconds for name, seconds in times.items() if not name.startswith("guest"))
+    seconds = {"all": busy + idle, "busy": busy}
     if (limit := groups.cpu_limit()) is not None:
         seconds["group"] = limit.used
     return seconds

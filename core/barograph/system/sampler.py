@@ -39,7 +39,7 @@ class SystemSampler:
     ) -> None:
         self.cpu_s = 0.0
         self._emit = emit
-        self._every_s = every_s
+        self._every_s = min(every_s, threading.TIMEOUT_MAX)  # an Event cannot wait for longer
         self._pid = os.getpid() if pid is None else pid
         self._disk_path = disk_path
         self._start_nvml = start_nvml

@@ -129,10 +129,10 @@ class Store:
         return move_to_trash(self.path, view.path)
 
     def _view(self, overview: Overview) -> RunView:
-        return RunView(self.path / RUNS_NAME / overview.id, self._catalogue)
+        return RunView(f"{self._catalogue.folder}/{overview.id}", self._catalogue)
 
     def _status_of(self, overview: Overview) -> str:
-        return overview.status(str(self.path / RUNS_NAME / overview.id))
+        return overview.status(f"{self._catalogue.folder}/{overview.id}")
 
 
 def _lookup(overview: Overview, status_of: Callable[[Overview], str]) -> Callable[[str], object]:

@@ -42,8 +42,8 @@ class RunView:
     """
 
     def __init__(self, path: str | os.PathLike[str], catalogue: Catalogue | None = None) -> None:
-        self.path = Path(path).absolute()
-        self._catalogue = catalogue if catalogue is not None else Catalogue(self.path.parent)
+        self._path = os.fspath(path) if catalogue is not None else os.path.abspath(path)
+        self._catalogue = catalogue if catalogue is not None else Catalogue(Path(self._path).parent)
         self._contents_kept: RunContents | None = None
         self._metrics: dict[tuple[str, int | None, Attempt], Metric] = {}
         self._metrics_version = -1
@@ -52,17 +52,22 @@ class RunView:
         return f"<RunView {self.name!r} ({self.id}): {self.status}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RunView) and other.path == self.path
+        return isinstance(other, RunView) and other._path == self._path
 
     def __hash__(self) -> int:
-        return hash(self.path)
+        return hash(self._path)
 
     # -- the run as a whole ------------------------------------------------------------------------------------------
 
     @property
     def id(self) -> str:
         """The run's id: the name of its folder."""
-        return self.path.name
+        return os.path.basename(self._path)
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return Path(self._path)
 
     @property
     def name(self) -> str:
@@ -77,7 +82,7 @@ class RunView:
     @property
     def status(self) -> str:
         """running, stalled, killed, finished, failed, interrupted; empty if nothing was ever written."""
-        return self._overview().status(str(self.path))
+        return self._overview().status(self._path)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -124,7 +129,7 @@ class RunView:
         """Seconds it ran, all attempts together; a live run counts up to now."""
         overview = self._overview()
         running_s = 0.0
-        if overview.deciding is not None and overview.status(str(self.path)) in LIVE:
+        if overview.deciding is not None and overview.status(self._path) in LIVE:
             last_s = overview.deciding.last_sign_s
             running_s = max(0.0, time.time() - last_s) if last_s is not None else 0.0
         return overview.duration_s + running_s

@@ -71,9 +71,13 @@ class Statistics:
             high.max_step,
         )
 
+    def as_record(self) -> dict[str, float | int | None]:
+        """The figures by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
     def to_json(self) -> list[float | int | None]:
         """All figures in their order."""
-        return [getattr(self, name) for name in self.__slots__]
+        return list(self.as_record().values())
 
     @classmethod
     def from_json(cls, value: object) -> Statistics:

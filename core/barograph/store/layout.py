@@ -63,7 +63,7 @@ def find_store(path: str | os.PathLike[str] | None = None) -> Path:
 
 def create_store(path: Path) -> Path:
     """Make the store's folder unless it is there, with a .gitignore that hides it from git."""
-    make_folders(path)
+    make_folders(path / RUNS_NAME)
     LocalFiles(path).put_if_absent(".gitignore", b"*\n", sync=False)
     return path
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,8 +42,8 @@ _COPY = (
 )
 _WHO = "{writer} AS writer, {attempt}::INTEGER AS attempt, {rank}::INTEGER AS rank"
 _POINTS = (
-    f"SELECT CAST(getvariable('keys') AS VARCHAR[])[code + 1] AS key, step, nullif(time_us, {NO_INTEGER}) AS time_us, value, "
-    f"{_WHO} FROM points"
+    f"SELECT CAST(getvariable('keys') AS VARCHAR[])[code + 1] AS key, step, nullif(time_us, {NO_INTEGER}) AS time_us, "
+    f"value, {_WHO} FROM points"
 )
 _RECORDS = (
     f"SELECT kind::VARCHAR AS kind, name::VARCHAR AS name, nullif(step, {NO_INTEGER}) AS step, "
@@ -63,14 +63,24 @@ class SealResult:
     journal_bytes: int = 0
     segment_bytes: int = 0
 
+    @property
+    def problem(self) -> str | None:
+        """Why journals are left, in one line; None if none is."""
+        return "; ".join(f"{writer_id}: {reason}" for writer_id, reason in self.kept.items()) or None
 
-def seal(folder: RunFolder, database: Database | None = None) -> SealResult:
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+
+def seal(run: RunFolder | Path, database: Database | None = None) -> SealResult:
     """Seal all writers of a run that will not write again; those that may are left alone and named in the result.
 
     A journal goes only after its Parquet was read back and compared, and never if it was damaged. Killed at any moment,
     either the journal or the finished segment is what readers see, and the next call goes on from there. Raises
     StoreError, with the journal kept, if the disk is full or another process is sealing the run.
     """
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
     result = SealResult(folder.path.name)
     files = LocalFiles(folder.path)
     with _own_database(folder, database) as reading, hold_lease(files) as is_ours:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from .files import MOST_ENTRIES
 # Folder times are as coarse as 10 ms on ext4 and 2 s on FAT: a folder that changed this shortly before it was looked at
 # may have changed again since without a new time.
 _COARSE_NS = 3_000_000_000
+# A run that nobody writes to changes only by being resumed or sealed; whoever asks a view ten things in a row need not
+# have it checked ten times.
+_CHECK_AGAIN_S = 0.05
 _FOLDERS = ("journals", "segments")
 
 _Files = dict[str, list[int]]  # size and time by name
@@ -29,6 +33,7 @@ class Signature:
     files: _Files
     open_names: list[str]
     is_settled: bool
+    checked_s: float = -math.inf
 
     @classmethod
     def take(cls, folder: str) -> Signature:
@@ -40,6 +45,11 @@ class Signature:
 
     def is_current(self, folder: str) -> bool:
         """Whether the folder is as it was then."""
+        now_s = time.monotonic()
+        if self.is_settled and not self.open_names:
+            if now_s - self.checked_s < _CHECK_AGAIN_S:
+                return True
+            self.checked_s = now_s
         if _folder_marks(folder) != self.folders:
             return False
         if not self.is_settled:

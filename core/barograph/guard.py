@@ -3,12 +3,11 @@
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from barograph.voice import warn
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+_Method = TypeVar("_Method", bound=Callable[..., Any])  # Any: a framework's hook takes and gives what it likes
 
 # Set by barograph.testing: a swallowed error would hide a defect from a test.
 raise_errors = False
@@ -36,30 +35,20 @@ class GuardedRun(Protocol):
         ...
 
 
-class Guarded(Protocol):
-    """What carries guarded methods: anything that knows its run."""
-
-    @property
-    def run(self) -> Any:  # Any: Run | None; naming Run here would turn the arrow around
-        """The run, once there is one."""
-        ...
-
-
-_S = TypeVar("_S", bound=Guarded)
 _warned_without_run: set[tuple[str, str]] = set()
 
 
-def guarded(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R | None]:
+def guarded(method: _Method) -> _Method:
     """Guard a method that a framework calls: measure it, and let no exception of ours out of it.
 
-    The time it takes is added to `run.overhead` under the method's name. An exception is counted in the run and, the
-    first time for its hook and class, told in one warning; the method then returns None. KeyboardInterrupt, SystemExit
-    and other non-errors pass untouched.
+    The object must offer `run`: the Run, or None. The time the method takes is added to `run.overhead` under its name.
+    An exception is counted in the run and, the first time for its hook and class, told in one warning; the method then
+    returns None. KeyboardInterrupt, SystemExit and other non-errors pass untouched.
     """
     hook = method.__name__
 
     @functools.wraps(method)
-    def call(self: _S, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         before: GuardedRun | None = self.run
         logged_s = before.cost_s if before is not None else 0.0
         start = time.perf_counter()
@@ -75,7 +64,7 @@ def guarded(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_
             if run is not None:
                 run.spent(hook, time.perf_counter() - start, logged_s if run is before else 0.0)
 
-    return call
+    return cast(_Method, call)
 
 
 def report(run: GuardedRun | None, hook: str, error: Exception) -> None:

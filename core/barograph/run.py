@@ -317,7 +317,7 @@ class Run:
     def __reduce__(self) -> tuple[Any, ...]:
         from barograph.starting import reattach
 
-        return reattach, (str(self.store_path), self.id, self.name, self.project)
+        return reattach, (str(self.store_path), self.id, self.project)
 
     # -- what the integrations and the guard use ---------------------------------------------------------------------
 

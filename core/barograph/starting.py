@@ -205,12 +205,12 @@ def make_run(run_id: str, arguments: Mapping[str, Any]) -> None:
     folder.create_manifest(wish.manifest(folder.path.name, arguments.get("project") or _default_project()))
 
 
-def reattach(store: str, id: str, name: str, project: str) -> Run:
+def reattach(store: str, id: str, project: str) -> Run:
     """What an unpickled run is: the open run itself in its own process, elsewhere a child of it."""
     for run in open_runs.open_runs():
         if run.id == id:
             return run
-    return init(project=project, name=name, store=store, parent=id, quiet=True, joinable=False)
+    return init(project=project, store=store, parent=id, quiet=True, joinable=False)
 
 
 def _begin(

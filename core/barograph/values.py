@@ -103,7 +103,8 @@ def _exact_number(value: Any) -> Converted:
     if math.isinf(number) and value == value and not digits.lower().strip("+-").startswith("inf"):
         return Converted(None, digits, "is too large for a double and was kept as text")
     # Decimal("0.1") is what a person means by the double 0.1, though the two are not equal
-    if value != value or value == number or type(value)(repr(number)) == value:
+    is_shortest = not isinstance(value, int) and type(value)(repr(number)) == value
+    if value != value or value == number or is_shortest:
         return Converted(number)
     return Converted(number, digits, "is not exactly a double; its exact digits were kept as text beside it")
 

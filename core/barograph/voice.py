@@ -32,7 +32,7 @@ def _levels_to_user() -> int:
     frame, levels = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("barograph"):
         frame, levels = frame.f_back, levels + 1
-    return levels - 1
+    return levels
 
 
 def _write(text: str) -> None:

@@ -19,7 +19,7 @@ def test_its_own_run_is_made_once_and_serves_later_fits() -> None:
     attachment.end()
     assert second is first
     (view,) = barograph.open().runs()
-    assert (view.status, view.attempts) == ("finished", 1)
+    assert (view.status, view.attempts) == ("finished", [1])
     assert {"x", "y"} <= set(view.metrics())
 
 

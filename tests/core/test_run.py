@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import random
+import socket
 import subprocess
 import sys
 import textwrap
@@ -30,6 +31,12 @@ def _script(store: Path, body: str, *, check: bool = False, **environment: str) 
         timeout=60,
         check=check,
     )
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def test_what_was_logged_is_read_back_to_the_bit() -> None:
@@ -61,14 +68,14 @@ def test_values_of_every_kind_are_kept_and_warned_about_once() -> None:
         with pytest.warns(BarographWarning) as caught:
             temporary.run.log({"good": np.float64(1.5), "none": None, "text": "hello", "big": 10**400, "n": 2**63 - 1})
             temporary.run.log({"none": None})
+        assert len(caught) == 1
         view = temporary.view()
-    assert len(caught) == 1
-    assert view.metric("good").values.tolist() == [1.5]
-    assert view.metric("n").values.tolist() == [float(2**63 - 1)]
-    assert [text.text for text in view.texts("n")] == [str(2**63 - 1)]
-    assert [text.text for text in view.texts("big")] == [str(10**400)]
-    assert [text.text for text in view.texts("text")] == ["hello"]
-    assert len(view.texts("none")) == 2
+        assert view.metric("good").values.tolist() == [1.5]
+        assert view.metric("n").values.tolist() == [float(2**63 - 1)]
+        assert [text.text for text in view.texts("n")] == [str(2**63 - 1)]
+        assert [text.text for text in view.texts("big")] == [str(10**400)]
+        assert [text.text for text in view.texts("text")] == ["hello"]
+        assert len(view.texts("none")) == 2
 
 
 def test_odd_keys_stay_apart() -> None:
@@ -145,7 +152,7 @@ def test_ten_thousand_keys_in_one_call() -> None:
         temporary.run.log({f"k{n}": float(n) for n in range(25_000)}, step=7)
         temporary.run.log({f"n{n}": np.float64(n) for n in range(25_000)}, step=8)
         view = temporary.view()
-        assert len(view.metrics()) == 50_000
+        assert len([key for key in view.metrics() if not key.startswith("system/")]) == 50_000
         assert view.metric("n24999").values.tolist() == [24_999.0]
 
 
@@ -277,9 +284,9 @@ def test_a_body_that_raises_ends_the_run_accordingly(error: BaseException, statu
     assert view.status == status
     if status == "failed":
         assert view.error is not None
-        assert view.error["type"] == "ZeroDivisionError"
-        assert "the user's" in view.error["traceback"]
-        assert view.error["step"] == 3
+        assert view.error.type == "ZeroDivisionError"
+        assert "the user's" in view.error.traceback
+        assert view.error.step == 3
 
 
 @pytest.mark.parametrize(
@@ -357,7 +364,7 @@ def test_a_resumed_run_goes_on_in_a_new_attempt() -> None:
     second.log({"x": 3.0})
     second.finish()
     view = barograph.open().run("mine")
-    assert (view.attempts, view.name) == (2, "n")
+    assert (view.attempts, view.name) == ([1, 2], "n")
     assert view.metric("x").steps.tolist() == [0, 1, 2]
     assert view.metric("x").values.tolist() == [1.0, 2.0, 3.0]
 
@@ -379,7 +386,7 @@ def test_an_id_that_exists_is_another_attempt_with_a_warning() -> None:
     barograph.init(id="mine").finish()
     with pytest.warns(BarographWarning, match="resume=True"):
         barograph.init(id="mine").finish()
-    assert barograph.open().run("mine").attempts == 2
+    assert barograph.open().run("mine").attempts == [1, 2]
 
 
 def test_wrong_arguments_are_told_at_once() -> None:
@@ -501,8 +508,10 @@ def test_the_system_is_sampled_with_the_last_step() -> None:
     assert metric.values[0] > 1e6
 
 
-def test_two_processes_under_torchrun_make_one_run(store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [["--standalone"], ["--master-port", "PORT"]], ids=["standalone", "default"])
+def test_two_processes_under_torchrun_make_one_run(store: Path, tmp_path: Path, options: list[str]) -> None:
     """Two ranks with gloo: one run, a writer a rank, each with its own points."""
+    options = [str(_free_port()) if option == "PORT" else option for option in options]
     pytest.importorskip("torch")
     script = tmp_path / "train.py"
     script.write_text(
@@ -513,7 +522,7 @@ def test_two_processes_under_torchrun_make_one_run(store: Path, tmp_path: Path) 
         "dist.destroy_process_group()\n"
     )
     subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", str(script)],
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *options, str(script)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         check=True,

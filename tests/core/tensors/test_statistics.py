@@ -130,7 +130,7 @@ def test_the_next_centre_is_the_mean_of_what_is_far_from_zero(values: Sequence[f
 
 
 def test_underflow_is_read_from_the_bins() -> None:
-    """The share of non-zero values that half precision, bfloat16 and eight bits cannot hold is seen; zeros are no part."""
+    """The share of non-zero values too small for half precision, bfloat16 and eight bits is seen."""
     values = np.concatenate((np.full(300, 2.0**-25), np.full(100, -(2.0**-20)), np.full(500, 1.0), np.zeros(100)))
     record = _of(values)
     assert record.underflow_share("float16") == pytest.approx(300 / 900)

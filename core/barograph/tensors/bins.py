@@ -64,11 +64,12 @@ def count(values: NDArray[np.floating], centre: float) -> NDArray[np.int64]:
     return counts
 
 
-@lru_cache(maxsize=64)
-def sampled_positions(size: int, sampling: int) -> NDArray[np.int64]:
-    """Which elements of a flat tensor enter a histogram that takes every n-th one. The pattern repeats after 2**20."""
+@lru_cache(maxsize=8)
+def sampled_positions(size: int, sampling: int, first_block: int = 0) -> NDArray[np.int64]:
+    """Which elements of a flat tensor, or of the part of it from a block on, enter a histogram of every n-th one."""
     blocks = np.arange(-(-size // BLOCK), dtype=np.int64)[:, np.newaxis]
-    positions = (blocks * BLOCK + blocks * _TURN % sampling + np.arange(0, BLOCK, sampling)).ravel()
+    offsets = (blocks + first_block) * _TURN % sampling
+    positions = (blocks * BLOCK + offsets + np.arange(0, BLOCK, sampling)).ravel()
     return positions[: np.searchsorted(positions, size)]
 
 
@@ -115,10 +116,11 @@ class Distribution:
 def _growth(
     density: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The logarithm of what the density grows by across each bin; at a gap or an end it goes on as from the other side."""
+    """The logarithm of what the density grows by across each bin; at a gap it goes on as from the other side."""
     logs = np.log(density, out=np.zeros_like(density), where=density > 0)
     touching = (upper[:-1] == lower[1:]) & (density[:-1] > 0) & (density[1:] > 0)
     rises = np.where(touching, np.diff(logs) / 2, np.nan)
     left, right = np.concatenate(([np.nan], rises)), np.concatenate((rises, [np.nan]))
     left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
-    return np.clip(np.nan_to_num(left + right), -_STEEPEST, _STEEPEST)
+    growth: NDArray[np.float64] = np.clip(np.nan_to_num(left + right), -_STEEPEST, _STEEPEST)
+    return growth

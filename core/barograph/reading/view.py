@@ -15,7 +15,7 @@ from barograph.errors import RunNotFoundError, StoreError
 from barograph.journal.reader import Record
 from barograph.store.catalogue import Catalogue
 from barograph.store.contents import RunContents
-from barograph.store.digest import Damage, Statistics, merge
+from barograph.store.digest import Damage, Statistics, merged
 from barograph.store.layout import RunFolder
 from barograph.store.overview import LIVE, Overview, decisive_sources, visible_damage
 
@@ -246,7 +246,7 @@ class RunView:
             for record in source.records("environment"):
                 part = record.body.get("environment")
                 if isinstance(part, dict):
-                    merge(whole, part)
+                    whole = merged(whole, part)
         return whole
 
     @property

@@ -57,6 +57,7 @@ class JournalSource:
         self.statistics: list[tuple[int, bytes]] = []
         self.read_bytes = -1
         self.changed_ns = -1
+        self._lock = threading.Lock()
 
     @property
     def is_over(self) -> bool:
@@ -64,24 +65,26 @@ class JournalSource:
 
     def refresh(self, entry: Entry) -> bool:
         """Read what is new; False if nothing is."""
-        if (entry.size_bytes, entry.changed_ns) == (self.read_bytes, self.changed_ns):
-            return False
-        contents = self._reader.read()
-        self.digest.take(contents)
-        for key, series in contents.series.items():
-            self._series.setdefault(key, []).append(series)
-        self._records += contents.records
-        self.statistics += contents.statistics
-        self.read_bytes, self.changed_ns = entry.size_bytes, entry.changed_ns
-        return True
+        with self._lock:
+            if (entry.size_bytes, entry.changed_ns) == (self.read_bytes, self.changed_ns):
+                return False
+            contents = self._reader.read()
+            self.digest = self.digest.with_more(contents)
+            for key, series in contents.series.items():
+                self._series.setdefault(key, []).append(series)
+            self._records += contents.records
+            self.statistics += contents.statistics
+            self.read_bytes, self.changed_ns = entry.size_bytes, entry.changed_ns
+            return True
 
     def series(self, key: str) -> Series | None:
-        pieces = self._series.get(key)
-        if pieces is None:
-            return None
-        if len(pieces) > 1:
-            pieces[:] = [joined(pieces)]
-        return by_step(pieces[0])
+        with self._lock:
+            pieces = self._series.get(key)
+            if pieces is None:
+                return None
+            if len(pieces) > 1:
+                pieces[:] = [joined(pieces)]
+            return by_step(pieces[0])
 
     def records(self, kind: str) -> list[Record]:
         return [record for record in self._records if record.kind == kind]

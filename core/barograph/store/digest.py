@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,8 +183,13 @@ class WriterDigest:
             return float(told)
         return 0.0 if self.last_sign_s is None else self.last_sign_s - self.created_s
 
-    def take(self, contents: Contents) -> None:
-        """Add what was read from the journal since the last time."""
+    def with_more(self, contents: Contents) -> WriterDigest:
+        """The digest with what was read from the journal since; this one stays as it is, for whoever is reading it."""
+        more = replace(self, statistics=dict(self.statistics), meta=dict(self.meta))
+        more._take(contents)
+        return more
+
+    def _take(self, contents: Contents) -> None:
         if contents.header is not None:
             self.header = _clipped(contents.header)
             self.__post_init__()
@@ -213,7 +218,7 @@ class WriterDigest:
         body = record.body
         match record.kind:
             case "config":
-                merge(self.config, _clipped(body.get("config")))
+                self.config = merged(self.config, _clipped(body.get("config")))
             case "meta":
                 self.meta.update(_clipped(body))
             case "summary":
@@ -262,14 +267,13 @@ class WriterDigest:
         )
 
 
-def merge(into: dict[str, object], later: Mapping[str, object]) -> None:
-    """Add a nested configuration to another one; what comes later wins."""
+def merged(earlier: Mapping[str, object], later: Mapping[str, object]) -> dict[str, object]:
+    """Two nested configurations as one, in which the later one wins. Neither is changed."""
+    whole = dict(earlier)
     for key, value in later.items():
-        known = into.get(key)
-        if isinstance(known, dict) and isinstance(value, dict):
-            merge(known, value)
-        else:
-            into[key] = value
+        known = whole.get(key)
+        whole[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return whole
 
 
 def _clipped(value: object) -> dict[str, object]:

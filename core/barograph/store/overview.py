@@ -12,7 +12,7 @@ from barograph.errors import StoreError
 from barograph.journal.format import SUFFIX as JOURNAL_SUFFIX
 
 from .contents import JournalSource, RunContents, Source
-from .digest import Damage, WriterDigest, merge
+from .digest import Damage, WriterDigest, merged
 from .layout import RunFolder
 from .liveness import LIVENESS_S, Life, life_of, silent_s, status_of_silent
 
@@ -123,7 +123,7 @@ def overview_of(folder: RunFolder, contents: RunContents) -> Overview:
     config: dict[str, object] = {}
     # A process of its own (another rank, a fork) may tell of itself; what rank 0 of the training says wins.
     for digest in sorted(digests, key=lambda digest: digest.is_main and digest.rank == 0):
-        merge(config, digest.config)
+        config = merged(config, digest.config)
         _take_meta(overview, digest.meta)
         claimed = digest.header.get("run_id")
         if isinstance(claimed, str) and claimed != overview.id:

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from barograph.errors import StoreError
 from barograph.journal.format import SUFFIX as JOURNAL_SUFFIX
-from barograph.journal.reader import Record
 
+from .columns import compare, points_of, rows_of, write
 from .contents import JournalSource, RunContents, SegmentSource
-from .digest import WriterDigest
 from .files import LocalFiles, make_folders, sync_folder
 from .layout import RunFolder
 from .lease import hold_lease
 from .liveness import ABANDONED_S, Life, life_of, silent_s
-from .parquet import Database, quoted
-from .segment import (
-    NO_INTEGER,
-    ROW_GROUP_ROWS,
-    SUFFIX,
-    Segment,
-    as_unicode,
-    integer_or_none,
-    microseconds,
-    parquet_names,
-)
-
-_COPY = (
-    "COPY ({query}) TO {path} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2, ROW_GROUP_SIZE {rows}, "
-    "USE_TMP_FILE false, KV_METADATA {{barograph: {note}}})"
-)
-_WHO = "{writer} AS writer, {attempt}::INTEGER AS attempt, {rank}::INTEGER AS rank"
-_POINTS = (
-    f"SELECT CAST(getvariable('keys') AS VARCHAR[])[code + 1] AS key, step, nullif(time_us, {NO_INTEGER}) AS time_us, "
-    f"value, {_WHO} FROM points"
-)
-_RECORDS = (
-    f"SELECT kind::VARCHAR AS kind, name::VARCHAR AS name, nullif(step, {NO_INTEGER}) AS step, "
-    f"nullif(time_us, {NO_INTEGER}) AS time_us, body::VARCHAR AS body, data::BLOB AS data, {_WHO}, sequence "
-    "FROM records"
-)
+from .parquet import Database
+from .segment import SUFFIX, Segment, as_unicode, parquet_names, sum_of
 
 
 @dataclass(slots=True)
@@ -101,27 +72,19 @@ def seal(run: RunFolder | Path, database: Database | None = None) -> SealResult:
     return result
 
 
-class _Points(NamedTuple):
-    """All points of a writer as columns, sorted by key and step. keys: as in the file; code: an index into keys."""
+def check_segment(path: Path) -> int:
+    """How many points or records a sealed Parquet file holds; StoreError if it is not as it was when it was sealed.
 
-    keys: list[str]
-    counts: list[int]
-    code: NDArray[np.int32]
-    step: NDArray[np.int64]
-    time_us: NDArray[np.int64]
-    value: NDArray[np.float64]
-
-
-class _Row(NamedTuple):
-    """One record as a row of the file."""
-
-    kind: str
-    name: str | None
-    step: int
-    time_us: int
-    body: str | None
-    data: bytes | None
-    sequence: int
+    0 for one that a sealing left behind when it was killed: nobody reads it, the journal counts.
+    """
+    writer_id, _, kind = path.name.partition(".")
+    try:
+        segment = Segment.read(LocalFiles(path.parent.parent), writer_id)
+    except FileNotFoundError:
+        return 0
+    if path.stat().st_size != segment.sizes.get(path.name) or sum_of(path) != segment.sums.get(path.name):
+        raise StoreError(f"{path} has changed since it was sealed; what it holds cannot be trusted.")
+    return segment.digest.points if kind == "points.parquet" else segment.digest.records
 
 
 def _reason_to_wait(source: JournalSource) -> str | None:
@@ -148,11 +111,11 @@ def _seal_writer(
     try:
         make_folders(folder.segments)
         files.delete(note)  # one that its journal has outgrown
-        points, rows = _points(source, keys), _rows(source)
-        _write(database, temporary, points, rows, source.digest, folder.path.name)
+        points, rows = points_of(source, keys), rows_of(source)
+        write(database, temporary, points, rows, source.digest, folder.path.name)
         for unfinished in temporary:
             _bring_to_disk(unfinished)
-        _compare(database, temporary, points, rows)
+        compare(database, temporary, points, rows)
         for unfinished, target in zip(temporary, targets, strict=True):
             unfinished.replace(target)
         sync_folder(folder.segments)
@@ -160,6 +123,7 @@ def _seal_writer(
             digest=source.digest,
             journal_bytes=source.read_bytes,
             sizes={target.name: target.stat().st_size for target in targets},
+            sums={target.name: sum_of(target) for target in targets},
             escaped={text: key for text, key in keys.items() if text != key},
         )
         files.put_if_absent(note, segment.to_json())
@@ -194,92 +158,6 @@ def _remove_journal(files: LocalFiles, segment: Segment, result: SealResult) -> 
     else:
         files.delete(name)
         sync_folder(files.path("journals"))
-
-
-def _points(source: JournalSource, keys: Mapping[str, str]) -> _Points:
-    texts, found = [], []
-    for text in sorted(keys):
-        series = source.series(keys[text])
-        if series is not None:
-            texts.append(text)
-            found.append(series)
-    counts = [len(series.steps) for series in found]
-    none = np.empty(0)
-    return _Points(
-        texts,
-        counts,
-        np.repeat(np.arange(len(counts), dtype=np.int32), counts),
-        np.concatenate([none.astype(np.int64), *(series.steps for series in found)]),
-        microseconds(np.concatenate([none, *(series.times for series in found)])),
-        np.concatenate([none, *(series.values for series in found)]),
-    )
-
-
-def _rows(source: JournalSource) -> list[_Row]:
-    rows = [_row(record) for record in source.all_records()]
-    rows += [
-        _Row("statistics", None, NO_INTEGER, NO_INTEGER, None, data, sequence) for sequence, data in source.statistics
-    ]
-    return sorted(rows, key=lambda row: row.sequence)
-
-
-def _row(record: Record) -> _Row:
-    name = record.body.get("name", record.body.get("key"))
-    time_us = int(microseconds(np.array([record.time_s]))[0])
-    text = as_unicode(name) if isinstance(name, str) else None
-    step, body = integer_or_none(record.step), json.dumps(record.body, separators=(",", ":"))
-    return _Row(as_unicode(record.kind), text, step, time_us, body, None, record.sequence)
-
-
-def _write(
-    database: Database, paths: list[Path], points: _Points, rows: list[_Row], digest: WriterDigest, run_id: str
-) -> None:
-    about = {"format": 1, "run": run_id, "header": digest.header, "damage": digest.to_json()["damage"]}
-    who = {"writer": quoted(digest.writer_id), "attempt": digest.attempt, "rank": digest.rank}
-    with database.cursor() as cursor:
-        cursor.execute("SET VARIABLE keys = ?::VARCHAR[]", [points.keys])
-        columns = {"code": points.code, "step": points.step, "time_us": points.time_us, "value": points.value}
-        cursor.register("points", columns)
-        cursor.register("records", _columns(rows))
-        for path, query in zip(paths, (_POINTS, _RECORDS), strict=True):
-            cursor.execute(
-                _COPY.format(
-                    query=query.format(**who),
-                    path=quoted(path.as_posix()),
-                    rows=ROW_GROUP_ROWS,
-                    note=quoted(json.dumps(about)),
-                )
-            )
-
-
-def _columns(rows: list[_Row]) -> dict[str, NDArray[Any]]:
-    """Rows as columns; Any: texts and bytes are Python objects to numpy."""
-    columns: dict[str, NDArray[Any]] = {}
-    for index, name in enumerate(_Row._fields):
-        is_number = name in ("step", "time_us", "sequence")
-        columns[name] = np.empty(len(rows), np.int64 if is_number else object)
-        columns[name][:] = [row[index] for row in rows]
-    return columns
-
-
-def _compare(database: Database, paths: list[Path], points: _Points, rows: list[_Row]) -> None:
-    """Read back what was written; StoreError if a single bit differs."""
-    points_file, records_file = (f"read_parquet({quoted(path.as_posix())}, file_row_number = true)" for path in paths)
-    read = database.columns(f"SELECT step, coalesce(time_us, {NO_INTEGER}) AS time_us, value FROM {points_file}")
-    keys = database.rows(f"SELECT key, count(*) FROM {points_file} GROUP BY key ORDER BY min(file_row_number)")
-    records = database.rows(
-        f"SELECT kind, name, coalesce(step, {NO_INTEGER}), coalesce(time_us, {NO_INTEGER}), body, data, sequence "
-        f"FROM {records_file} ORDER BY file_row_number"
-    )
-    is_same = (
-        np.array_equal(read["step"], points.step)
-        and np.array_equal(read["time_us"], points.time_us)
-        and np.array_equal(np.asarray(read["value"], np.float64).view(np.int64), points.value.view(np.int64))
-        and keys == list(zip(points.keys, points.counts, strict=True))
-        and records == rows
-    )
-    if not is_same:
-        raise StoreError(f"{paths[0].parent}: what was read back differs from the journal; the journal is kept.")
 
 
 def _bring_to_disk(path: Path) -> None:

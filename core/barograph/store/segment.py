@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ _NOTE_LIMIT_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What a note says. sizes: bytes of the two Parquet files, by their names.
+    """What a note says. sizes, sums: bytes and xxh3_128 of the two Parquet files, by their names.
 
     escaped: keys that are no valid Unicode, by the text that stands for them in the Parquet files.
     """
@@ -45,6 +46,7 @@ class Segment:
     digest: WriterDigest
     journal_bytes: int
     sizes: dict[str, int]
+    sums: dict[str, str]
     escaped: dict[str, str]
 
     @classmethod
@@ -59,6 +61,7 @@ class Segment:
                 WriterDigest.from_json(note["digest"]),
                 int(note["journal_bytes"]),
                 {str(file): int(size) for file, size in note["sizes"].items()},
+                {str(file): str(total) for file, total in note["sums"].items()},
                 {str(text): str(key) for text, key in note["escaped"].items()},
             )
             if segment.digest.writer_id != writer_id or set(segment.sizes) != set(parquet_names(writer_id)):
@@ -73,6 +76,7 @@ class Segment:
             "format": FORMAT,
             "journal_bytes": self.journal_bytes,
             "sizes": self.sizes,
+            "sums": self.sums,
             "escaped": self.escaped,
             "digest": self.digest.to_json(),
         }
@@ -86,6 +90,17 @@ class Segment:
 def parquet_names(writer_id: str) -> tuple[str, str]:
     """The names of a sealed writer's points and records."""
     return f"{writer_id}.points.parquet", f"{writer_id}.records.parquet"
+
+
+def sum_of(path: Path) -> str:
+    """The xxh3_128 of a file."""
+    import xxhash
+
+    total = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return str(total.hexdigest())
 
 
 def read_series(database: Database, folder: RunFolder, segment: Segment, key: str) -> Series | None:

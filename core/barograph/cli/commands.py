@@ -1,6 +1,7 @@
 """The commands: each takes the parsed call, prints, and returns the exit status."""
 
 import argparse
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -60,12 +61,12 @@ def show(call: argparse.Namespace) -> int:
         "notes": view.notes,
         "part of": view.parent_id,
         "parts": len(view.children()) or None,
-        "attempts": view.attempts if view.attempts > 1 else None,
+        "attempts": len(view.attempts) if len(view.attempts) > 1 else None,
         "own cost": _cost(view),
     }
     for name, value in facts.items():
         if value:
-            print_line(f"  {name:<9}{visible(value)}")
+            print_line(f"  {name:<10}{visible(value)}")
     _print_error(view)
     for line in _damage_lines(view):
         print_line(f"  {line}")
@@ -79,6 +80,13 @@ def show(call: argparse.Namespace) -> int:
         limit,
         of=len(keys),
     )
+    kept = {
+        "texts": view.texts(),
+        "images": view.images(),
+        "tables": view.tables(),
+    }
+    also = [[kind, ", ".join(dict.fromkeys(item.key for item in items))] for kind, items in kept.items() if items]
+    _print_part("also kept", ["what", "under"], also, limit, flexible=1)
     events = [[event.step, event.name, _brief(event.data)] for event in view.events()]
     _print_part("events", ["step", "event", "what"], events, limit, flexible=2)
     return 0
@@ -170,16 +178,14 @@ def verify(call: argparse.Namespace) -> int:
 
 def seal(call: argparse.Namespace) -> int:
     """Seal runs."""
-    from barograph.store.sealing import seal as seal_run
-
     store = open_store(call.store)
     views = [store.run(name) for name in call.names] or store.runs()
     results: list[dict[str, Any]] = []
     skipped = 0
     for view in _progress(views, "sealed"):
         try:
-            result = seal_run(view.path)
-            results.append({"run": view.id, **result.as_dict()})
+            result = store.seal(view)
+            results.append(result.as_dict())
             problem = result.problem
         except (BarographError, OSError) as error:
             results.append({"run": view.id, "problem": str(error)})
@@ -255,10 +261,10 @@ def _everything(view: RunView) -> dict[str, Any]:
         "notes": view.notes,
         "path": str(view.path),
         "attempts": view.attempts,
-        "error": view.error,
+        "error": dataclasses.asdict(view.error) if view.error else None,
         "overhead": view.overhead,
         "damage": _damage_lines(view),
-        "metrics": {key: view.statistics(key).as_record() for key in view.metrics()},
+        "metrics": {key: dataclasses.asdict(view.statistics(key)) for key in view.metrics()},
         "events": [
             {"step": event.step, "name": event.name, "time_s": event.time_s, "data": event.data}
             for event in view.events()
@@ -299,9 +305,9 @@ def _print_part(
 def _print_error(view: RunView) -> None:
     error = view.error
     if error:
-        print_line(f"  {'error':<9}{visible(error.get('type'))}: {visible(error.get('message'))}")
-        for line in str(error.get("traceback", "")).rstrip().splitlines()[-12:]:
-            print_line(f"           {visible(line)}")
+        print_line(f"  {'error':<10}{visible(error.type)}: {visible(error.message)}")
+        for line in error.traceback.rstrip().splitlines()[-12:]:
+            print_line(f"            {visible(line)}")
 
 
 def _damage_lines(view: RunView) -> list[str]:

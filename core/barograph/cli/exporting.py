@@ -90,7 +90,7 @@ def _write_parquet(path: Path, view: RunView, keys: list[str]) -> int:
     connection = duckdb.connect()
     connection.register("points", points)
     connection.execute("create table keys (place bigint, key varchar)")
-    connection.executemany("insert into keys values (?, ?)", list(enumerate(keys)) or [[-1, ""]])
+    connection.executemany("insert into keys values (?, ?)", [*enumerate(keys), (-1, "")])
     connection.execute(
         "copy (select key, step, time, value from points join keys using (place) order by key, step) to "
         f"'{str(path).replace(chr(39), chr(39) * 2)}' (format parquet, compression zstd, parquet_version v2)"

@@ -26,15 +26,15 @@ def print_line(text: str = "") -> None:
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, flexible: int = 0, indent: str = "") -> None:
     """A table; on a terminal column number `flexible` is shortened until it fits, elsewhere nothing is cut."""
-    cells = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [list(head), *cells]) for column in range(len(head))]
+    lines = [[visible(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     if sys.stdout.isatty():
         room = shutil.get_terminal_size((100, 24)).columns - len(indent) - 2 * (len(head) - 1)
         widths[flexible] = max(8, min(widths[flexible], room - sum(widths) + widths[flexible]))
         widths = _shrink(widths, room)
-    for row in [list(head), *cells]:
-        line = "  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True))
-        print_line(indent + line.rstrip())
+    for line in lines:
+        fitted = (_fit(cell, width) for cell, width in zip(line, widths, strict=True))
+        print_line(indent + "  ".join(fitted).rstrip())
 
 
 def print_json(value: object) -> None:

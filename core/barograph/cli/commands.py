@@ -211,12 +211,12 @@ def rm(call: argparse.Namespace) -> int:
         print_line(f"Move to the trash: {', '.join(visible(view.name) for view in views)}? [y/N]")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return 2
-    moved = [(view, store.delete_run(view, force=call.force)) for view in views]
+    moved = [(view.name, view.id, store.delete_run(view, force=call.force)) for view in views]
     if call.json:
-        print_json([{"run": view.id, "trash": str(place)} for view, place in moved])
+        print_json([{"run": run_id, "trash": str(place)} for _, run_id, place in moved])
     else:
-        for view, place in moved:
-            print_line(f"{visible(view.name)} is now in {visible(place)}")
+        for name, _, place in moved:
+            print_line(f"{visible(name)} is now in {visible(place)}")
     return 0
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch  # 2.4 or later
 
 from barograph.tensors.arrays import of_array
@@ -13,7 +14,7 @@ from barograph.tensors.bins import BLOCK, count, sampled_positions
 from barograph.tensors.compute import FULL_UP_TO, SAMPLING, Memory, has_kernel, of_memory, sampling_of
 from barograph.tensors.statistics import Statistics, from_dense
 
-_PIECE = 1 << 18  # elements treated at a time: they stay in the second cache
+_PIECE = 1 << 20  # elements treated at a time: the second reading finds them in the cache
 _MOST_SAMPLES = 1 << 16  # in a histogram of torch operations, where each costs ten times as much as in the kernel
 _SAFE = (1e-15, 1e15)  # magnitudes whose squares and sums of squares a float32 holds
 _OFF_CENTRE_SD = 2.0  # up to here sum of squares minus squared mean keeps enough digits
@@ -100,9 +101,10 @@ def _lean(flat: torch.Tensor, centre: float, sampling: int) -> Statistics | None
 
     One float32 norm of ten million elements is off by 6e-4; norms of rows of 1,024, added as doubles, by 3e-10.
     """
-    total = squares = zeros = 0.0
+    total = squares = 0.0
+    zeros = 0
     low, high = math.inf, -math.inf
-    scratch = torch.empty(min(_PIECE, len(flat)))
+    is_zero = np.empty(min(_PIECE, len(flat)), dtype=np.bool_)
     for piece in _floats(flat):
         least, greatest = (one.item() for one in torch.aminmax(piece))
         low, high = min(low, least), max(high, greatest)
@@ -110,15 +112,15 @@ def _lean(flat: torch.Tensor, centre: float, sampling: int) -> Statistics | None
         for rows in (piece[:whole].view(-1, BLOCK), piece[whole:].view(1, -1)):
             total += rows.sum(1).double().sum().item()
             squares += torch.linalg.vector_norm(rows, dim=1).double().square_().sum().item()
-        for part in piece.split(_PIECE):  # counting in floats is twice as fast as count_nonzero
-            zeros += torch.eq(part, 0, out=scratch[: len(part)]).sum().item()
+        # numpy counts five times as fast as torch
+        zeros += int(np.count_nonzero(np.equal(piece.numpy(), 0, out=is_zero[: len(piece)])))
     mean = total / len(flat)
     std = math.sqrt(max(squares / len(flat) - mean * mean, 0.0))
     size = max(abs(low), abs(high))
     in_range = size == 0 or _SAFE[0] < size < _SAFE[1]
     if not (math.isfinite(total) and in_range and abs(mean) <= _OFF_CENTRE_SD * std):
         return None
-    record = Statistics(len(flat), int(zeros), mean=mean, std=std, min=low, max=high, centre=centre, sampling=sampling)
+    record = Statistics(len(flat), zeros, mean=mean, std=std, min=low, max=high, centre=centre, sampling=sampling)
     if not sampling:
         return record
     sample = flat.index_select(
@@ -129,9 +131,6 @@ def _lean(flat: torch.Tensor, centre: float, sampling: int) -> Statistics | None
 
 
 def _floats(flat: torch.Tensor) -> Iterator[torch.Tensor]:
-    if flat.dtype is torch.float32:
-        yield flat
-        return
-    buffer = torch.empty(_PIECE)
+    buffer = None if flat.dtype is torch.float32 else torch.empty(_PIECE)
     for part in flat.split(_PIECE):
-        yield buffer[: len(part)].copy_(part)
+        yield part if buffer is None else buffer[: len(part)].copy_(part)

@@ -10,7 +10,7 @@ from barograph.tensors.compute import FULL_UP_TO, has_kernel  # noqa: E402
 from barograph.tensors.statistics import Statistics  # noqa: E402
 
 WAYS = [pytest.param(True, marks=pytest.mark.skipif(not has_kernel(), reason="no kernel")), False]
-LARGE = 300_001  # more than a piece of the fallback, and no whole number of blocks
+LARGE = 40_001  # sampled, and no whole number of blocks
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,14 @@ def test_tensors_match_a_wide_reference(
     tensor[::7] = -0.0
     if torch.isfinite(tensor).any():
         _check(of_tensors([tensor], native=native)[0], tensor)
+
+
+@pytest.mark.parametrize("native", WAYS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pieces_of_a_large_tensor_add_up(native: bool, dtype: torch.dtype) -> None:
+    """A tensor larger than what is treated at a time is counted whole."""
+    tensor = torch.randn((1 << 20) + 4321).to(dtype)
+    _check(of_tensors([tensor], native=native)[0], tensor)
 
 
 @pytest.mark.parametrize("native", WAYS)

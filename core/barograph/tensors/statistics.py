@@ -86,7 +86,7 @@ class Statistics:
         values is spread into the bins of the other. A record with values and no histogram leaves the sum without one.
         """
         if not self.finite or not other.finite:
-            kept = self if self.finite or not other.finite else other
+            kept = self if self.finite else other
             return replace(
                 kept,
                 count=self.count + other.count,

@@ -267,19 +267,24 @@ static Written write_frame(Appender *self, int kind, unsigned char *frame, size_
     return BEGUN;
 }
 
+/* Write a key set if it is due; 0 if the disk refuses. */
+static int announce(Appender *self, KeySet *keys)
+{
+    if (keys->announced < 0 || (int64_t)self->sequence - keys->announced > REPEAT_KEYS_AFTER) {
+        for (int times = keys->announced < 0 ? 2 : 1; times; times--)
+            if (write_frame(self, KEYS, keys->definition, keys->definition_bytes) != DONE)
+                return 0;
+        keys->announced = (int64_t)self->sequence - 1;
+    }
+    return 1;
+}
+
 static Written write_item(Appender *self, int kind, unsigned char *frame, size_t payload_bytes)
 {
     if (self->open_frame != NULL && !settle(self))
         return REFUSED;
-    if (kind == SCALARS) {
-        KeySet *keys = self->sets[get_u32(frame + HEAD_BYTES) - self->base];
-        if (keys->announced < 0 || (int64_t)self->sequence - keys->announced > REPEAT_KEYS_AFTER) {
-            for (int times = keys->announced < 0 ? 2 : 1; times; times--)
-                if (write_frame(self, KEYS, keys->definition, keys->definition_bytes) != DONE)
-                    return REFUSED;
-            keys->announced = (int64_t)self->sequence - 1;
-        }
-    }
+    if (kind == SCALARS && !announce(self, self->sets[get_u32(frame + HEAD_BYTES) - self->base]))
+        return REFUSED;
     return write_frame(self, kind, frame, payload_bytes);
 }
 
@@ -891,8 +896,14 @@ static PyObject *Appender_renew(Appender *self, PyObject *args)
     if (frame == NULL)
         return NULL;
     self->size = size;
-    forget_announcements(self);
     int written = put_frame(self, HEADER, frame, (size_t)header_bytes);
+    for (size_t i = 0; i < self->set_count; i++)
+        if (self->sets[i]->announced >= 0) {
+            self->sets[i]->announced = -1;
+            /* At once: points that were written since the cut may be the last ones under these names. */
+            if (written && !announce(self, self->sets[i]))
+                self->is_blocked = 1, written = 0;
+        }
     free(frame);
     return PyBool_FromLong(written);
 }

@@ -69,9 +69,9 @@ class Appender:
         self._sets_by_number: dict[int, _KeySet] = {}
         self._next_number = 0
         self._names_held = 0
-        self._last_set = _KeySet(0, ())
+        self._last_set: _KeySet | None = None
         self._tally = Tally()
-        self._rows_set = self._last_set
+        self._rows_set: _KeySet | None = None
         self._rows: list[tuple[float, ...]] = []
         self._steps: list[int] = []
         self.is_blocked = True
@@ -94,30 +94,32 @@ class Appender:
         start = perf_counter()
         if type(metrics) is not dict or self._closed:
             return False
-        snapshot = metrics.copy()  # one instruction: another thread may change the caller's
-        names = tuple(snapshot)
-        for name in names:
-            if type(name) is not str:
-                return False
-        values = tuple(snapshot.values())
-        for value in values:
-            if type(value) is not float:
-                if not all(map(_is_exact, values)):
-                    return False
-                values = tuple(map(float, values))
-                break
         if step is not None and (type(step) is not int or not -(2**63) <= step < 2**63):
             return False
-        with self._lock:
-            keys = self._last_set
-            if names != keys.names:
-                found = self._key_set(names)
-                if found is None:
+        try:
+            snapshot = metrics.copy()  # one instruction: another thread may change the caller's
+            names = tuple(snapshot)
+            for name in names:
+                if type(name) is not str:
                     return False
-                keys = found
-            self._append_points(keys, self.calls if step is None else step, values, time_s)
-            self.calls += 1
-            self.cost_s += perf_counter() - start
+            values = tuple(snapshot.values())
+            for value in values:
+                if type(value) is not float:
+                    if not all(map(_is_exact, values)):
+                        return False
+                    values = tuple(map(float, values))
+                    break
+            with self._lock:
+                keys = self._last_set
+                if keys is None or names != keys.names:
+                    keys = self._key_set(names)
+                    if keys is None:
+                        return False
+                self._append_points(keys, self.calls if step is None else step, values, time_s)
+                self.calls += 1
+                self.cost_s += perf_counter() - start
+        except MemoryError:
+            return False  # the caller tries again, where an error shows as a warning
         return True
 
     def scalars(
@@ -177,7 +179,7 @@ class Appender:
 
     def _fold(self) -> None:
         steps, rows, self._steps, self._rows = self._steps, self._rows, [], []
-        if rows:
+        if rows and self._rows_set is not None:
             self._tally.add(self._rows_set.names, steps[: len(rows)], rows[: len(steps)])
 
     def summary(self) -> dict[str, tuple[Any, ...]]:  # Any: the fields of a MetricSummary
@@ -218,15 +220,19 @@ class Appender:
     def _write_item(self, kind: int, payload: bytes) -> bool:
         if self._open_frame and not self._settle():
             return False
-        if kind == _SCALARS:
-            keys = self._sets_by_number[int.from_bytes(payload[:4], "little")]
-            if keys.announced < 0 or self._sequence - keys.announced > REPEAT_KEYS_AFTER:
-                definition = encode_keys(keys.number, keys.names)
-                for _ in range(2 if keys.announced < 0 else 1):
-                    if not self._write_frame(_KEYS, definition):
-                        return False
-                keys.announced = self._sequence - 1
+        if kind == _SCALARS and not self._announce(self._sets_by_number[int.from_bytes(payload[:4], "little")]):
+            return False
         return self._write_frame(kind, payload)
+
+    def _announce(self, keys: _KeySet) -> bool:
+        """Write a key set if it is due; False if the disk refuses."""
+        if keys.announced < 0 or self._sequence - keys.announced > REPEAT_KEYS_AFTER:
+            definition = encode_keys(keys.number, keys.names)
+            for _ in range(2 if keys.announced < 0 else 1):
+                if not self._write_frame(_KEYS, definition):
+                    return False
+            keys.announced = self._sequence - 1
+        return True
 
     def _write_frame(self, kind: int, payload: bytes) -> bool:
         self._open_payload, self._open_frame = payload, frame(self._seed, kind, self._sequence, payload)
@@ -290,8 +296,14 @@ class Appender:
     def renew(self, header: bytes, size: int) -> bool:
         with self._lock:
             self.size = size
+            in_use = [keys for keys in self._sets_by_number.values() if keys.announced >= 0]
             self._forget_announcements()
-            return self._put(_HEADER, header)
+            written = self._put(_HEADER, header)
+            for keys in in_use:
+                # at once: points that were written since the cut may be the last ones under these names
+                if written and not self._announce(keys):
+                    self.is_blocked, written = True, False
+            return written
 
     def _forget_announcements(self) -> None:
         for keys in self._sets_by_number.values():

@@ -281,6 +281,8 @@ class Journal:
             return
         if self._degraded_since_s is None:
             self._degraded_since_s = time()
+        if self._appender.error:
+            self._note_refusal(self._appender.error)
         refusal = self._open() if self._fd < 0 else 0
         if not refusal:
             while not self._appender.flush(_FRAMES_A_ROUND):
@@ -290,12 +292,7 @@ class Journal:
         if refusal:
             self._retry_at = monotonic() + self._retry_after_s
             self._retry_after_s = min(2 * self._retry_after_s, max(self._sync_every_s, _RETRY_FIRST_S))
-            self._reason = os.strerror(refusal)
-            self._warn_once(
-                "refused",
-                f"{self.path} cannot be written: {self._reason} ({disk.free_text(self.folder)}). The training goes on; "
-                "records wait in memory and are written when this changes",
-            )
+            self._note_refusal(refusal)
             return
         self._retry_after_s = _RETRY_FIRST_S
         lost = self._lost_counts()
@@ -305,6 +302,14 @@ class Journal:
         self._counted_lost = lost
         self._degraded_since_s = None
         self._write_gaps()
+
+    def _note_refusal(self, error: int) -> None:
+        self._reason = os.strerror(error)
+        self._warn_once(
+            "refused",
+            f"{self.path} cannot be written: {self._reason} ({disk.free_text(self.folder)}). The training goes on; "
+            "records wait in memory and are written when this changes",
+        )
 
     def _open(self) -> int:
         """Create the file and write its header; an errno if it cannot be created."""
@@ -324,8 +329,9 @@ class Journal:
         """Look whether the file is still what it should be, and bring it to the disk."""
         if self._fd < 0:
             return
-        size, links = disk.size_and_links(self._fd)
         a = self._appender
+        expected_size = a.size  # before the file's, which other threads make larger meanwhile
+        size, links = disk.size_and_links(self._fd)
         if links == 0:
             lost = (a.file_records, a.file_points, a.size)
             self._warn_once("removed", f"{self.path} was removed while the run was being written; a new file goes on")
@@ -334,8 +340,8 @@ class Journal:
             self._counted_lost = self._lost_counts()
             self._move()
             return
-        if size < a.size:
-            self._warn_once("cut", f"{self.path} was cut from {a.size} to {size} bytes from outside; writing goes on")
+        if size < expected_size:
+            self._warn_once("cut", f"{self.path} was cut to {size} bytes from outside; writing goes on")
             a.renew(self._header(), size)
         if a.frames != self._synced_frames:
             frames = a.frames

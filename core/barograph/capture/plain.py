@@ -59,23 +59,18 @@ def to_plain(value: object, limits: Limits = _DEFAULT) -> Plain:
 
 
 class _Conversion:
-    """One call of `to_plain()`: what is left of its limits, and what went wrong."""
+    """One call of `to_plain()`: what is left of its limits."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._text_left = limits.text
         self._is_cut = False
-        self._failures: list[str] = []
 
     def problem(self) -> str | None:
-        """What happened, for a warning."""
-        problems = []
-        if self._is_cut:
-            limits = self._limits
-            problems.append(f"is too large and was cut (limits: {limits.leaves} values, {limits.text} characters)")
-        if self._failures:
-            problems.append(f"holds values that could not be read ({', '.join(dict.fromkeys(self._failures))})")
-        return " and ".join(problems) or None
+        """What was left out, for a warning."""
+        limits = self._limits
+        limited = f"{limits.leaves} values, {limits.text} characters, {limits.depth} levels"
+        return f"is too large and was cut (limits: {limited})" if self._is_cut else None
 
     def convert(self, value: object, room: int, above: tuple[int, ...]) -> tuple[Json, int]:
         """JSON, and how many leaves it has; at most `room`. above: ids of the containers around it."""
@@ -120,17 +115,16 @@ class _Conversion:
     def _contents(self, value: object) -> Contents | None:
         try:
             return contents_of(value)
-        except Exception as error:  # noqa: BLE001  # a user's object may raise anything from any method
-            self._failures.append(type(error).__name__)
+        except Exception:  # noqa: BLE001  # a user's object may raise anything from any method
             return None
 
     def _take(self, pairs: Iterator[tuple[object, object]], room: int) -> list[tuple[object, object]]:
-        """So many entries and one more, or those before the container failed."""
+        """So many entries and one more; where the container fails, those before and the failure."""
         taken: list[tuple[object, object]] = []
         try:
             taken.extend(itertools.islice(pairs, room + 1))
         except Exception as error:  # noqa: BLE001  # as above
-            self._failures.append(type(error).__name__)
+            taken.append(("...", Failed(error)))
         return taken
 
     def _leaf(self, value: object) -> Json:
@@ -143,11 +137,8 @@ class _Conversion:
                 return self._string(simple, self._limits.string)
             if isinstance(simple, int) and simple.bit_length() > _LARGEST_INTEGER_BITS:
                 return self._string(f"<integer of {simple.bit_length()} bits: {hex(simple)}>", self._limits.tag)
-            if isinstance(value, Failed):
-                self._failures.append(type(value.error).__name__)
             return self._string(tag(value), self._limits.tag) if simple is None else simple
         except Exception as error:  # noqa: BLE001  # as above
-            self._failures.append(type(error).__name__)
             return self._string(f"<{class_name(value)}, which raised {type(error).__name__}>", self._limits.tag)
 
     def _string(self, text: str, longest: int) -> str:

@@ -28,10 +28,11 @@ class Contents(NamedTuple):
     length: int | None
 
 
-class Failed(NamedTuple):
+class Failed:
     """Stands for a value that raised when it was asked for."""
 
-    error: Exception
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 def contents_of(value: Any) -> Contents | None:
@@ -156,7 +157,9 @@ def _attributes(value: object) -> list[str] | None:
         return [field.name for field in kind.__attrs_attrs__]
     is_pydantic = hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__fields_set__")
     is_namespace = isinstance(value, types.SimpleNamespace) or "Namespace" in (base.__name__ for base in kind.__mro__)
-    return list(vars(value)) if is_pydantic or is_namespace else None
+    if is_pydantic or is_namespace:
+        return [*vars(value), *(getattr(value, "__pydantic_extra__", None) or ())]
+    return None
 
 
 def _is_array(kind: type) -> bool:

@@ -13,26 +13,24 @@ from barograph.capture.secret_names import Secrecy, is_credential, looks_random,
 from barograph.capture.secret_shapes import REDACTED, hide_shapes
 
 # What stands in place of a secret that is elsewhere, or of none; a path says where one is.
-_PLACEHOLDER = re.compile(r"|\*+|none|null|true|false|\$\{.*\}|<.*>|\[redacted\]", re.IGNORECASE | re.DOTALL)
+_PLACEHOLDER = re.compile(r"|\*+|none|null|true|false|\$\{[^\n]*\}|<[^<>:]*>|\[redacted\]", re.IGNORECASE)
 _PATH = re.compile(r"~/.|\.{1,2}/.|[A-Za-z]:[\\/].|/[^/]+/.")
 _NUMBER = re.compile(r"[-+]?[\d.,]+(?:e[-+]?\d+)?", re.IGNORECASE)
 _OPTION = re.compile(r"(?P<name>-{0,2}\+{0,2}[A-Za-z_][\w.@/-]*)(?P<sign>[=:])(?P<value>.*)", re.DOTALL)
+_HEADER = re.compile(r"(?i:basic|bearer|token|digest|apikey)\s+(?=\S+[A-Z\d])\S{8,}")  # of HTTP: a word, then a secret
 _SHORT_OPTIONS = ("-p", "-k", "-t")  # password, key, token to some; port, top-k, threads to others
 
-# name=value, name: value, "name": "value" in a text. The name begins before the match: looking for its beginning at
-# every character would take quadratic time in a long word.
-_ASSIGNMENT = re.compile(
-    r"(?:pass|pwd|secret|token|key|cred|auth|sig|jwt|bearer|cookie)(?P<rest>[\w.-]{0,64})"
-    r"\\?[\"']?[ \t]{0,8}(?P<sign>:=|=>|=|:)[ \t]{0,8}",
-    re.IGNORECASE,
-)
+# name=value, name: value, "name": "value", name := value, name => value in a text; no comparison, no ::
+_SIGNS = re.compile(r"[:=]+>?")
+_ASSIGNING = (":", "=", ":=", "=>")
+_NAME_BACKWARDS = re.compile(r"[ \t]{0,8}[\"']?\\?(?P<name>[\w.-]{1,64})(?P<before>.?)", re.DOTALL)
 _VALUE = re.compile(
-    r"[bBfFrRuU]{0,2}(?:\\?\"(?P<double>[^\"\n]*?)\\?\"|'(?P<single>[^'\n]*)')|(?P<bare>[^\s\"',;&)}\]]+)"
+    r"[ \t]{0,8}[bBfFrRuU]{0,2}(?:\\?\"(?P<double>[^\"\n]{0,4096}?)\\?\"|'(?P<single>[^'\n]{0,4096})')"
+    r"|[ \t]{0,8}(?P<bare>[^\s\"',;&)}\]]{1,256})"
 )
-_LONGEST_NAME = 64
-_LONGEST_BARE = 1024  # a value is judged by so much of it
-# In code and in prose: a call, an index, a template, a variable, a type.
-_NO_LITERAL = re.compile(r".*[(\[{].*|[$%].*|(?:str|bytes|int|bool|float|object|Any|None|string|SecretStr)", re.DOTALL)
+_REST = re.compile(r"[^\s\"',;&)}\]]*")  # of a bare value that is longer than what it is judged by
+# In code and in prose: a call, an index, a template, a variable, a small number, a type.
+_NO_LITERAL = re.compile(r".*[(\[{].*|[$%].*|\d{1,3}|(?:str|bytes|int|bool|float|object|Any|None|string|SecretStr)", re.DOTALL)
 
 
 def redact(value: Any) -> Any:  # Any: JSON
@@ -50,11 +48,11 @@ def redact_argv(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         given = _OPTION.fullmatch(argument)
         if option and not argument.startswith("--"):
-            kept.append(_redact_argument(option, argument))
+            kept.append(REDACTED if _is_secret_argument(option, argument) else redact_text(argument))
             option = ""
             continue
-        if given and secrecy_of(given["name"]) is not Secrecy.NONE:
-            kept.append(given["name"] + given["sign"] + _redact_argument(given["name"], given["value"]))
+        if given and _is_secret_argument(given["name"], given["value"]):
+            kept.append(given["name"] + given["sign"] + REDACTED)
         else:
             kept.append(redact_text(argument))
         option = argument if argument.startswith("-") and not given else ""
@@ -99,44 +97,45 @@ def _redact(value: Any, secrecy: Secrecy) -> Any:
 def _is_secret(value: str, secrecy: Secrecy) -> bool:
     if secrecy is Secrecy.NONE or _PLACEHOLDER.fullmatch(value):
         return False
-    return looks_random(value) or (secrecy is Secrecy.PASSWORD and not _PATH.match(value))
+    if looks_random(value) or _HEADER.fullmatch(value):
+        return True
+    return secrecy is Secrecy.PASSWORD and not _PATH.match(value)
 
 
-def _redact_argument(option: str, value: str) -> str:
-    """The value of an option. On a command line --token gives a token even if it is short."""
+def _is_secret_argument(option: str, value: str) -> bool:
+    """On a command line --token gives a token even if it is short."""
     if is_credential(option) and not (_PLACEHOLDER.fullmatch(value) or _PATH.match(value) or _NUMBER.fullmatch(value)):
-        return REDACTED
-    if option in _SHORT_OPTIONS and looks_random(value):
-        return REDACTED
-    return REDACTED if _is_secret(value, secrecy_of(option)) else redact_text(value)
+        return True
+    return _is_secret(value, Secrecy.TOKEN if option in _SHORT_OPTIONS else secrecy_of(option))
 
 
 def _redact_assignments(text: str) -> str:
     pieces, kept_to = [], 0
-    for match in _ASSIGNMENT.finditer(text):
-        if match.start() < kept_to:
-            continue  # inside a value that is gone
-        secrecy = _secrecy_in_text(text, match)
-        value = None if secrecy is Secrecy.NONE else _VALUE.match(text, match.end())
-        if value is not None and _is_assigned_secret(value, match["sign"], secrecy):
+    for sign in _SIGNS.finditer(text):
+        if sign.start() < kept_to or sign[0] not in _ASSIGNING:
+            continue  # inside a value that is gone, or no assignment
+        secrecy = _secrecy_before(text, sign.start())
+        value = None if secrecy is Secrecy.NONE else _VALUE.match(text, sign.end())
+        if value is not None and _is_assigned_secret(value, sign[0], secrecy):
             start, end = value.span(value.lastgroup or 0)
             pieces += [text[kept_to:start], REDACTED]
-            kept_to = end
+            kept_to = _REST.match(text, end).end() if value.lastgroup == "bare" else end  # type: ignore[union-attr]  # .*
     return "".join([*pieces, text[kept_to:]]) if pieces else text
 
 
-def _secrecy_in_text(text: str, match: re.Match[str]) -> Secrecy:
-    start, earliest = match.start(), max(0, match.start() - _LONGEST_NAME)
-    while start > earliest and (text[start - 1].isalnum() or text[start - 1] in "_.-"):
-        start -= 1
-    name = text[start : match.end("rest")]
-    if text[start - 1 : start] in ("?", "&") and name.lower().endswith(("sig", "signature")):
+def _secrecy_before(text: str, end: int) -> Secrecy:
+    """What the name that ends there says. It is read backwards: forwards its beginning takes quadratic time to find."""
+    match = _NAME_BACKWARDS.match(text[max(0, end - 80) : end][::-1])
+    if match is None:
+        return Secrecy.NONE
+    name = match["name"][::-1]
+    if match["before"] in ("?", "&") and name.lower().endswith(("sig", "signature")):
         return Secrecy.TOKEN  # of a signed URL; elsewhere a signature proves something and opens nothing
     return secrecy_of(name)
 
 
 def _is_assigned_secret(value: re.Match[str], sign: str, secrecy: Secrecy) -> bool:
-    word = value[value.lastgroup or 0][:_LONGEST_BARE]
+    word = value[value.lastgroup or 0]
     if value.lastgroup == "bare":
         if _NO_LITERAL.fullmatch(word) or secrecy_of(word) is not Secrecy.NONE:
             return False

@@ -1,6 +1,7 @@
 """What is secret by its name: which names hold passwords and tokens, and which values there look like one."""
 
 import enum
+import functools
 import math
 import re
 from collections import Counter
@@ -52,6 +53,7 @@ class Secrecy(enum.IntEnum):
     PASSWORD = 2
 
 
+@functools.lru_cache(4096)  # the same few names, over and over
 def secrecy_of(name: str) -> Secrecy:
     """Judge a name by its whole words: api_key, apiKey, API-KEY; not tokenizer, keyboard, authors."""
     words = _words(name)

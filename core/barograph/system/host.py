@@ -23,7 +23,9 @@ def machine_gauges(disk_path: Path | None) -> Mapping[str, Read]:
         limit, rates = groups.cpu_limit(), cpu_times()
         if limit is not None and "group" in rates:
             return {"system/cpu_percent": 100 * rates["group"] / limit.allowed}
-        return {"system/cpu_percent": 100 * rates["busy"] / rates["all"]} if rates.get("all") else {}
+        if "busy" in rates and rates.get("all"):
+            return {"system/cpu_percent": 100 * rates["busy"] / rates["all"]}
+        return {}
 
     def memory() -> Mapping[str, float]:
         machine, limit = psutil.virtual_memory(), groups.memory_limit()

@@ -26,11 +26,15 @@ _ASSIGNING = (":", "=", ":=", "=>")
 _NAME_BACKWARDS = re.compile(r"[ \t]{0,8}[\"']?\\?(?P<name>[\w.-]{1,64})(?P<before>.?)", re.DOTALL)
 _VALUE = re.compile(
     r"[ \t]{0,8}[bBfFrRuU]{0,2}(?:\\?\"(?P<double>[^\"\n]{0,4096}?)\\?\"|'(?P<single>[^'\n]{0,4096})')"
-    r"|[ \t]{0,8}(?P<bare>[^\s\"',;&)}\]]{1,256})"
+    r"|[ \t]{0,8}(?P<bare>[^\s\"',;&)}\]=]{1,256})"
 )
-_REST = re.compile(r"[^\s\"',;&)}\]]*")  # of a bare value that is longer than what it is judged by
-# In code and in prose: a call, an index, a template, a variable, a small number, a type.
-_NO_LITERAL = re.compile(r".*[(\[{].*|[$%].*|\d{1,3}|(?:str|bytes|int|bool|float|object|Any|None|string|SecretStr)", re.DOTALL)
+_MORE_WORDS = re.compile(r"[ \t]+[^\s#]")
+_REST = re.compile(r"[^\s\"',;&)}\]]*")  # of a bare value, after what it is judged by
+# In code: a call, an index, a template, a type; and a number, which in a text has no type.
+_NO_LITERAL = re.compile(
+    r"[A-Za-z_][\w.]*[(\[].*|[${%].*|\d{1,3}|str|bytes|int|bool|float|object|Any|None|string|SecretStr", re.DOTALL
+)
+_VARIABLE = re.compile(r"[a-z_][a-z0-9_.]*|[A-Z_][A-Z0-9_]*")
 
 
 def redact(value: Any) -> Any:  # Any: JSON
@@ -117,9 +121,11 @@ def _redact_assignments(text: str) -> str:
         secrecy = _secrecy_before(text, sign.start())
         value = None if secrecy is Secrecy.NONE else _VALUE.match(text, sign.end())
         if value is not None and _is_assigned_secret(value, sign[0], secrecy):
-            start, end = value.span(value.lastgroup or 0)
-            pieces += [text[kept_to:start], REDACTED]
-            kept_to = _REST.match(text, end).end() if value.lastgroup == "bare" else end  # type: ignore[union-attr]  # .*
+            start, kept = value.start(value.lastgroup or 0), kept_to
+            kept_to = value.end(value.lastgroup or 0)
+            if value.lastgroup == "bare" and (rest := _REST.match(text, kept_to)):
+                kept_to = rest.end()
+            pieces += [text[kept:start], REDACTED]
     return "".join([*pieces, text[kept_to:]]) if pieces else text
 
 
@@ -137,9 +143,9 @@ def _secrecy_before(text: str, end: int) -> Secrecy:
 def _is_assigned_secret(value: re.Match[str], sign: str, secrecy: Secrecy) -> bool:
     word = value[value.lastgroup or 0]
     if value.lastgroup == "bare":
-        if _NO_LITERAL.fullmatch(word) or secrecy_of(word) is not Secrecy.NONE:
+        if _NO_LITERAL.fullmatch(word) or (_VARIABLE.fullmatch(word) and secrecy_of(word) is not Secrecy.NONE):
             return False
         # "password: it must be long" is prose; a setting ends with its value.
-        if sign == ":" and secrecy is Secrecy.PASSWORD and value.string[value.end() : value.end() + 1].strip(",;}\r\n"):
+        if sign == ":" and secrecy is Secrecy.PASSWORD and _MORE_WORDS.match(value.string, value.end()):
             return False
     return _is_secret(word, secrecy)

@@ -87,12 +87,14 @@ def looks_random(text: str) -> bool:
         return False
     if _HEX.fullmatch(text.replace("-", "")):
         return True
-    lower = text.lower()
     pairs = [
-        first + second
-        for first, second in pairwise(lower)
-        # Two digits say nothing: they stand in dates and versions as well as in tokens.
-        if first.isalnum() and second.isalnum() and not (first.isdecimal() and second.isdecimal())
+        (first + second).lower()
+        for first, second in pairwise(text)
+        # Two digits say nothing: they stand in dates and versions as well as in tokens. Words join where a capital is.
+        if first.isalnum()
+        and second.isalnum()
+        and not (first.isdecimal() and second.isdecimal())
+        and not (first.islower() and second.isupper())
     ]
     if len(pairs) < _FEWEST_PAIRS:
         return False

@@ -82,7 +82,7 @@ _PRIVATE_KEY = re.compile(
 )
 # user:password@ and, because a token can stand for the user, user@; a password may hold "@", and "/" if what comes
 # before that is no port.
-_LOGIN = re.compile(r"://([^\s/?#\"'<>]{0,512}|[^\s/?#\"'<>@:]{0,256}:(?!\d{1,5}[/?#])[^\s\"'<>@]{0,512})@")
+_LOGIN = re.compile(r"://([^\s/?#\"'<>]{0,256}|[^\s/?#\"'<>@:]{0,256}:(?!\d{1,5}[/?#])[^\s\"'<>@]{0,256})@")
 # Both names as they are written: a search that ignores case takes ten times as long.
 _HEADER = re.compile(
     r"((?:authorization|Authorization|AUTHORIZATION)\\?[\"']?\s{0,8}[:=]\s{0,8}\\?[\"']?"

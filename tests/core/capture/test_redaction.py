@@ -378,6 +378,14 @@ def test_urls_lose_their_login(url: str, kept: str) -> None:
     assert redact_url(url) == kept
 
 
+@pytest.mark.parametrize("value", ["4troub(3", "a=b=c", "pa$$word", "MyPassword", "12345", "a", "x" * 500])
+def test_a_password_in_a_text_may_be_anything(value: str) -> None:
+    """Brackets, dollars, the word itself, digits, any length: it goes to its end."""
+    assert redact_text(f"export PASSWORD={value}\nPATH=/bin") == "export PASSWORD=[redacted]\nPATH=/bin"
+    assert redact_text(f"db:\n  password: {value}\n  user: ada") == "db:\n  password: [redacted]\n  user: ada"
+    assert redact_text(f"Client(password={value!r}, user='ada')") == "Client(password='[redacted]', user='ada')"
+
+
 def test_a_key_that_was_cut_short_is_hidden() -> None:
     """A text that ends inside a private key has no end marker."""
     text = "-----BEGIN PRIVATE" + " KEY-----\n" + KEY_BODY

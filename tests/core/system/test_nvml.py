@@ -1,6 +1,7 @@
 """Which GPUs a framework sees, and under which number."""
 
 import importlib
+import inspect
 import warnings
 from types import ModuleType
 from typing import Any
@@ -62,6 +63,21 @@ def test_only_the_complaint_of_the_deprecated_binding_is_silenced(monkeypatch: p
         assert start_nvml() is nvml
     assert len(heard) == 1
     assert vars(nvml)["starts"] == 1
+
+
+def test_the_stand_in_is_like_the_binding(nvml: Any) -> None:
+    """Every call and constant that these tests stand on exists in the real module, and calls take as many arguments."""
+    pynvml = importlib.import_module("pynvml")
+    for name in dir(type(nvml)):
+        if name.startswith("NVML"):
+            assert name == "NVMLError" or getattr(pynvml, name) == getattr(nvml, name)
+        if name.startswith("nvml"):
+            required = [
+                parameter
+                for parameter in inspect.signature(getattr(pynvml, name)).parameters.values()
+                if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            ]
+            assert len(required) in (0, len(inspect.signature(getattr(nvml, name)).parameters)), name
 
 
 def test_the_binding_is_not_loaded_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:

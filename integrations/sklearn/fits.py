@@ -1,0 +1,167 @@
+"""A fit in a run: what began, on what and how, and what came out.
+
+A loop of a thousand small fits must not pay a millisecond for each, nor fill the run with events: the first fits of a
+kind are described in full, of the others only the numbers are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from barograph.integrations.sklearn.calls import Call, Part
+from barograph.integrations.sklearn.curves import RESULTS, curves, early_stop, iterations
+from barograph.integrations.sklearn.estimators import (
+    changed_parameters,
+    describe_data,
+    fitted_numbers,
+    fitted_parts,
+    kind,
+    parameters,
+    shape_of,
+    summary,
+)
+from barograph.integrations.sklearn.recorder import MOST_EVENTS, Fitted, Recorder
+from barograph.integrations.sklearn.searches import Tried, search
+from barograph.integrations.sklearn.splits import Splits, identify
+
+_SUMMARIES = 10  # of one kind
+
+
+def fit_begins(recorder: Recorder, call: Call) -> None:
+    """Note what is fitted, on what, with which parameters."""
+    run, estimator = recorder.run, call.estimator
+    X, y = call.argument("X", 1), call.argument("y", 2)
+    label, before = recorder.label(estimator), recorder.known(estimator)
+    continues = call.about == "partial_fit" and before is not None
+    count = recorder.count(label, f"{call.about}s" if continues else "fits")
+    if not continues and not _reports_itself(estimator):
+        run.fits += 1
+    fitted = Fitted(label, run.fits, Splits(identify(X), identify(y)))
+    fitted.in_full = count <= MOST_EVENTS and not continues and not _reports_itself(estimator)
+    fitted.has_summary = count <= _SUMMARIES
+    if before is not None:
+        fitted.step, fitted.points = before.step, before.points
+    call.state = fitted
+    if fitted.in_full:
+        changed, data = changed_parameters(estimator), describe_data(X, y)
+        _log_settings(recorder, label, estimator, changed, data)
+        about = {"fit": fitted.number, "estimator": label, "method": call.about, "first_step": run.steps_done}
+        run.event("fit_start", **about, changed=changed, **data)
+
+
+def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseException | None) -> None:
+    """Write the curves, the results and the end of a fit."""
+    run, estimator, fitted = recorder.run, call.estimator, call.state
+    recorder.count(fitted.label, "fit_s", call.seconds)
+    about: dict[str, Any] = {"fit": fitted.number, "estimator": fitted.label, "method": call.about}
+    about["duration_s"] = call.seconds
+    if error is not None:
+        recorder.failed(error, fitted.label)
+        if fitted.in_full:
+            run.event("fit_end", **about, reason="exception" if isinstance(error, Exception) else "interrupted")
+        return
+    tried, found = search(estimator), curves(estimator)
+    if _reports_itself(estimator):
+        first = last = max(run.steps_done - 1, 0)
+    else:
+        first, last = recorder.write_series(tried.series if tried else _new_points(estimator, fitted, found))
+    run.log(_results(call, tried, found), last)
+    fitted.step = last
+    recorder.remember(estimator, fitted)
+    recorder.remember_prediction(result, fitted, identify(call.argument("X", 1)))
+    if not fitted.in_full:
+        return
+    stop = early_stop(estimator, found)
+    if stop is not None:
+        best = stop["best_iteration"]
+        run.event("early_stop", fit=fitted.number, best_step=None if best is None else first + best, **stop)
+    if fitted.has_summary:
+        run.log_text("model/summary", summary(estimator), last)
+    if tried is not None:
+        about |= tried.about
+        if tried.table is not None:
+            run.log_table(*tried.table, last)
+    about |= _inside(call.part, estimator)
+    about |= {"reason": _end_reason(estimator, stop is not None), "first_step": first, "last_step": last}
+    about |= {"iterations": iterations(estimator)[0], "classes": _class_count(estimator)}
+    run.event("fit_end", **about, fitted=fitted_numbers(estimator))
+
+
+def _log_settings(
+    recorder: Recorder, label: str, estimator: Any, changed: Mapping[str, Any], data: Mapping[str, Any]
+) -> None:
+    model = {"class": type(estimator).__name__, "module": type(estimator).__module__, "kind": kind(estimator)}
+    settings = {"model": model, "params": parameters(estimator), "changed": dict(changed), "data": dict(data)}
+    if recorder.described.get(label) != (as_text := repr(settings)):
+        recorder.described[label] = as_text
+        recorder.run.log_config({section: {label: values} for section, values in settings.items()})
+
+
+def _new_points(estimator: Any, fitted: Fitted, found: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The curves, without what earlier fits of a warm start have written."""
+    before = fitted.points if getattr(estimator, "warm_start", False) else {}
+    fitted.points = {key: len(values) for key, values in found.items()}
+    return {
+        key: values[before[key] :] if before.get(key, 0) and before[key] < len(values) else values
+        for key, values in found.items()
+    }
+
+
+def _results(call: Call, tried: Tried | None, found: Mapping[str, object]) -> dict[str, float]:
+    """The numbers of a fit that stand at its last step."""
+    samples, _ = shape_of(call.argument("X", 1))
+    results = {f"time/{'partial_fit' if call.about == 'partial_fit' else 'fit'}_s": call.seconds}
+    if samples and call.seconds > 0:
+        results["throughput/samples_per_s"] = samples / call.seconds
+    taken, _ = iterations(call.estimator)
+    if taken is not None:
+        results["fit/iterations"] = float(taken)
+    numbers = fitted_numbers(call.estimator)
+    results |= {key: numbers[name] for name, key in RESULTS.items() if name in numbers and key not in found}
+    results |= {f"time/fit/{name}_s": part.seconds for name, part in _timed_parts(call.part, call.estimator)}
+    return results | (tried.best if tried is not None else {})
+
+
+def _reports_itself(estimator: Any) -> bool:
+    """Whether a callback of ours in the estimator (XGBoost's) writes the fit into the same run."""
+    callbacks = getattr(estimator, "callbacks", None)
+    return isinstance(callbacks, (list, tuple)) and any(
+        type(callback).__module__.startswith("barograph.") for callback in callbacks
+    )
+
+
+def _timed_parts(part: Part | None, estimator: Any, prefix: str = "") -> list[tuple[str, Part]]:
+    """The parts of a composed estimator that were fitted here, under their names."""
+    found: list[tuple[str, Part]] = []
+    if part is None or not part.parts:
+        return found
+    for name, one in fitted_parts(estimator):
+        inner = next((inner for inner in part.parts if inner.estimator is one), None)
+        if inner is not None:
+            found += [(prefix + name, inner), *_timed_parts(inner, one, f"{prefix}{name}/")]
+    return found
+
+
+def _inside(part: Part | None, estimator: Any) -> dict[str, Any]:
+    """What was fitted inside: the parts with their times, and how many others."""
+    about: dict[str, Any] = {}
+    if parts := _timed_parts(part, estimator):
+        about["parts"] = {name: {"class": type(one.estimator).__name__, "fit_s": one.seconds} for name, one in parts}
+    if part is not None and part.counted:
+        about["inner_fits"] = {name: {"fits": int(fits), "fit_s": s} for name, (fits, s) in part.counted.items()}
+    return about
+
+
+def _end_reason(estimator: Any, has_stopped: bool) -> str:
+    taken, allowed = iterations(estimator)
+    if has_stopped:
+        return "early_stop"
+    if taken is None or allowed is None:
+        return "completed"
+    return "max_steps" if taken >= allowed else "converged"
+
+
+def _class_count(estimator: Any) -> int | None:
+    classes = getattr(estimator, "classes_", None)
+    return len(classes) if classes is not None else None

@@ -54,7 +54,7 @@ def capture_environment_fast() -> dict[str, Any]:  # Any: JSON
         },
         "platform": sys.platform,
         "entry": entry,
-        "arguments": _command_line(sys.argv),
+        "arguments": _command_line(getattr(sys, "argv", [])),  # an embedded interpreter has none
         "command": _command_line(sys.orig_argv),
         "folder": str(_working_folder()),
         "variables": {name: redact_text(os.environ[name]) for name in VARIABLES if name in os.environ},
@@ -100,7 +100,7 @@ def _entry() -> dict[str, str | None]:
     elif path is not None:
         kind = "script"
     else:
-        kind = "command" if sys.argv[:1] == ["-c"] else "interactive"
+        kind = "command" if getattr(sys, "argv", [])[:1] == ["-c"] else "interactive"
     return {"kind": kind, "path": path, "module": module}
 
 
@@ -115,7 +115,7 @@ def _git(entry: dict[str, str | None]) -> dict[str, Any] | None:
 def _working_folder() -> Path:
     try:
         return Path.cwd()
-    except FileNotFoundError:  # it was deleted
+    except OSError:  # it was deleted, or may not be read any more
         return Path(os.environ.get("PWD", "/"))
 
 

@@ -24,14 +24,14 @@ class Repository:
         """The innermost working copy that holds `start`, be it a submodule or a worktree; None outside of any."""
         for root in (start, *start.parents):
             folder = root / ".git"
-            if folder.is_file():
+            if os.path.isfile(folder):  # Path.is_file() raises where a folder may not be entered
                 target = _text(folder)
                 if target is None or not target.startswith("gitdir:"):
                     continue
-                folder = (root / target.removeprefix("gitdir:").strip()).resolve()
-            if (folder / "HEAD").is_file():
+                folder = Path(os.path.realpath(root / target.removeprefix("gitdir:").strip()))
+            if os.path.isfile(folder / "HEAD"):
                 shared = _text(folder / "commondir")
-                return cls(root, folder, folder if shared is None else (folder / shared).resolve())
+                return cls(root, folder, folder if shared is None else Path(os.path.realpath(folder / shared)))
         return None
 
     def head(self) -> tuple[str | None, str | None]:
@@ -121,5 +121,5 @@ def ask_git(root: Path, timeout_s: float = 20.0) -> dict[str, object]:
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip() or None
-    except OSError:
+    except (OSError, ValueError):  # the latter for a name that holds a zero byte
         return None

@@ -18,6 +18,7 @@ _PATH = re.compile(r"~/.|\.{1,2}/.|[A-Za-z]:[\\/].|/[^/]+/.")
 _NUMBER = re.compile(r"[-+]?[\d.,]+(?:e[-+]?\d+)?", re.IGNORECASE)
 _OPTION = re.compile(r"(?P<name>-{0,2}\+{0,2}[A-Za-z_][\w.@/-]*)(?P<sign>[=:])(?P<value>.*)", re.DOTALL)
 _HEADER = re.compile(r"(?i:basic|bearer|token|digest|apikey)\s+(?=\S+[A-Z\d])\S{8,}")  # of HTTP: a word, then a secret
+_NO_VALUE = re.compile(r"--|-[A-Za-z]\Z")  # another option, after one that is only a switch
 _SHORT_OPTIONS = ("-p", "-k", "-t")  # password, key, token to some; port, top-k, threads to others
 
 # name=value, name: value, "name": "value", name := value, name => value in a text; no comparison, no ::
@@ -51,7 +52,7 @@ def redact_argv(arguments: Sequence[str]) -> list[str]:
     option = ""
     for argument in arguments:
         given = _OPTION.fullmatch(argument)
-        if option and not argument.startswith("--"):
+        if option and not _NO_VALUE.match(argument):
             kept.append(REDACTED if _is_secret_argument(option, argument) else redact_text(argument))
             option = ""
             continue

@@ -18,13 +18,13 @@ _TOKENS = frozenset(
     "creds auth authorization bearer jwt oauth cookie pat sas dsn apikey apikeys apitoken accesskey accesstoken "
     "secretkey privatekey authkey authtoken passkey".split()
 )
-# The last words of names that hold nothing but credentials, unless a word of tokenizers stands beside them.
+# The last words of names that hold nothing but credentials, unless a word of tokenizers or of switches is with them.
 _CREDENTIALS = frozenset(
     "token apikey apitoken accesskey accesstoken secretkey privatekey authkey authtoken password passwd secret".split()
 )
-_VOCABULARY = frozenset(
-    "additional audio begin bos class cls decoder end eos eot forced image mask max min new num number pad per prompt "
-    "sep special start stop text unk video".split()
+_NO_CREDENTIALS = frozenset(
+    "additional audio begin bos class cls decoder end eos eot forced has image is mask max min new no num number pad "
+    "per prompt sep special start stop text unk use video with".split()
 )
 # "key" alone is the key of a dictionary; behind one of these it opens something.
 _KEYS = frozenset(
@@ -67,7 +67,9 @@ def secrecy_of(name: str) -> Secrecy:
 def is_credential(name: str) -> bool:
     """Whether a name ends in a word for a credential and can mean nothing else: hf_token, api-key; not eos_token."""
     words = _words(name)
-    return bool(words) and not _VOCABULARY.intersection(words) and (words[-1] in _CREDENTIALS or _is_key(*words[-2:]))
+    if not words or _NO_CREDENTIALS.intersection(words):
+        return False
+    return words[-1] in _CREDENTIALS or _is_key(*words[-2:])
 
 
 def _words(name: str) -> list[str]:
@@ -83,7 +85,7 @@ def _is_key(first: str, second: str = "") -> bool:
 
 def looks_random(text: str) -> bool:
     """Whether a text of 16 characters or more reads like a token rather than like words, a path or a model's name."""
-    if not _SHORTEST_TOKEN <= len(text) <= _LONGEST_TOKEN or any(map(str.isspace, text)) or text.startswith("${"):
+    if not _SHORTEST_TOKEN <= len(text) <= _LONGEST_TOKEN or any(map(str.isspace, text)):
         return False
     if _HEX.fullmatch(text.replace("-", "")):
         return True

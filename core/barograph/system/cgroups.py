@@ -1,5 +1,6 @@
 """Control groups (versions 1 and 2): how much CPU and memory a container or job may use, and how much it does use."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +84,7 @@ class _Mount:
         root = self.root.rstrip("/")
         below = group[len(root) :].strip("/") if group == root or group.startswith(root + "/") else ""
         # The group of a container is often named as the host sees it; then the mount itself is the container's group.
-        own = self.point / below if ".." not in below.split("/") and (self.point / below).is_dir() else self.point
+        own = self.point / below if ".." not in below.split("/") and os.path.isdir(self.point / below) else self.point
         return tuple(self._upwards(own))
 
     def _upwards(self, folder: Path) -> Iterator[Path]:

@@ -92,9 +92,9 @@ def _usable_cores() -> int | None:
 
 
 def _release() -> str | None:
+    """The distribution by its own name, such as "Debian GNU/Linux 12 (bookworm)"."""
     import platform  # as above
 
-    """The distribution by its own name, such as "Debian GNU/Linux 12 (bookworm)"."""
     return _or_none(lambda: platform.freedesktop_os_release()["PRETTY_NAME"])
 
 

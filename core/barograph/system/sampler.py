@@ -1,5 +1,6 @@
 """One background thread that samples the system while a training goes on."""
 
+import math
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from barograph.system.host import machine_gauges, process_gauges
 from barograph.system.nvml import start_nvml, visible_gpus
 
 _FIRST_S = 1.0  # so that a short training has figures too
-_LAST_S = 1.0  # a last sample at the end tells nothing new if the one before is not older than this
+_LAST_S = 1.0  # at the end there is one more, unless the one before is younger than this
 
 
 class SystemSampler:
@@ -80,7 +81,7 @@ class SystemSampler:
         self._gauges.add("process", partial(process_gauges, self._pid))
         self._gauges.read()  # what is told as a rate needs a beginning
         nvml = None
-        sampled_s = 0.0
+        sampled_s = -math.inf
         if not self._stopping.wait(min(_FIRST_S, self._every_s)):
             # The first sample does not wait for a driver, which may take seconds to start, and a short run needs none.
             self._sample()

@@ -340,6 +340,7 @@ SECRET = made(32)
         (["--hf-token=abc"], ["--hf-token=[redacted]"]),
         (["--password", "it is long"], ["--password", "[redacted]"]),
         (["--password", "--verbose"], ["--password", "--verbose"]),
+        (["--use-auth-token", "train.py", "--token", "-v"], ["--use-auth-token", "train.py", "--token", "-v"]),
         (["-p", SECRET], ["-p", "[redacted]"]),
         (["-p", "8080"], ["-p", "8080"]),
         (["-p", "data/mnist"], ["-p", "data/mnist"]),

@@ -889,13 +889,12 @@ static PyObject *Appender_renew(Appender *self, PyObject *args)
 {
     const char *header;
     Py_ssize_t header_bytes;
-    long long size;
-    if (!PyArg_ParseTuple(args, "y#L", &header, &header_bytes, &size))
+    if (!PyArg_ParseTuple(args, "y#", &header, &header_bytes))
         return NULL;
     unsigned char *frame = room_for(header, header_bytes);
     if (frame == NULL)
         return NULL;
-    self->size = size;
+    self->size = file_size(self->fd);
     int written = put_frame(self, HEADER, frame, (size_t)header_bytes);
     for (size_t i = 0; i < self->set_count; i++)
         if (self->sets[i]->announced >= 0) {

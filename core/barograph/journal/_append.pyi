@@ -53,8 +53,8 @@ class Appender:
         """
     def begin(self, fd: int, seed: int, header: bytes) -> bool:
         """Go on in a new, empty file, beginning with its header; blocked until flush(). fd -1: have none for now."""
-    def renew(self, header: bytes, size: int) -> bool:
-        """Write header and key sets again: something else cut the file to `size`."""
+    def renew(self, header: bytes) -> bool:
+        """Write header and key sets again: something else cut the file."""
     def count_lost(self, records: int, points: int, size_bytes: int) -> None:
         """Add to what is lost."""
     def lose_waiting(self) -> None:

@@ -293,9 +293,9 @@ class Appender:
             self._forget_announcements()
             return fd >= 0 and self._write_frame(_HEADER, header)
 
-    def renew(self, header: bytes, size: int) -> bool:
+    def renew(self, header: bytes) -> bool:
         with self._lock:
-            self.size = size
+            self.size = os.fstat(self._fd).st_size
             in_use = [keys for keys in self._sets_by_number.values() if keys.announced >= 0]
             self._forget_announcements()
             written = self._put(_HEADER, header)

@@ -16,7 +16,9 @@ class Keeper:
     def __init__(self, tend: Callable[[], float], end: Callable[[], None]) -> None:
         self._tend = tend
         self._end = end
-        self._woken = threading.Event()
+        # Locked while nobody wakes the thread. An Event has a lock inside that a signal handler could meet locked.
+        self._woken = threading.Lock()
+        self._woken.acquire()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="barograph-journal", daemon=True)
 
@@ -30,12 +32,15 @@ class Keeper:
 
     def wake(self) -> None:
         """Have the journal tended now."""
-        self._woken.set()
+        try:
+            self._woken.release()
+        except RuntimeError:  # it is awake
+            pass
 
     def stop(self, timeout_s: float) -> bool:
         """Let the thread do its last work; False if that took longer than the timeout."""
         self._stopping = True
-        self._woken.set()
+        self.wake()
         if self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -43,8 +48,7 @@ class Keeper:
     def _run(self) -> None:
         wait_s = 0.0
         while not self._stopping:
-            self._woken.wait(wait_s)
-            self._woken.clear()
+            self._woken.acquire(timeout=wait_s)
             if not self._stopping:
                 wait_s = self._tend()
         self._end()

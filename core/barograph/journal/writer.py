@@ -342,7 +342,7 @@ class Journal:
             return
         if size < expected_size:
             self._warn_once("cut", f"{self.path} was cut to {size} bytes from outside; writing goes on")
-            a.renew(self._header(), size)
+            a.renew(self._header())
         if a.frames != self._synced_frames:
             frames = a.frames
             try:

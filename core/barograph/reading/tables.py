@@ -16,7 +16,7 @@ from barograph.journal.reader import Record, Series
 from barograph.store.catalogue import Catalogue
 from barograph.store.contents import JournalSource, SegmentSource
 from barograph.store.overview import Overview
-from barograph.store.parquet import quoted
+from barograph.store.parquet import VALUE, quoted, value_columns
 from barograph.store.segment import NO_INTEGER, as_unicode, integer_or_none, microseconds, parquet_names
 
 from .params import flat
@@ -38,7 +38,7 @@ _OPEN = {
     ),
     "params": "SELECT run, key, value, try_cast(value AS DOUBLE) AS number FROM _params",
     "metrics": (
-        f"SELECT run, key, step, {_TIME} AS time, value, attempt, rank, writer FROM _points JOIN _series USING (code)"
+        f"SELECT run, key, step, {_TIME} AS time, {VALUE}, attempt, rank, writer FROM _points JOIN _series USING (code)"
     ),
     "events": (
         f"SELECT run, name, nullif(step, {NO_INTEGER}) AS step, {_TIME} AS time, data, attempt, rank FROM _events"
@@ -139,7 +139,7 @@ class Tables:
             "code": np.repeat(np.arange(len(found), dtype=np.int32), counts),
             "step": np.concatenate([np.empty(0, np.int64), *(series.steps for *_, series in found)]),
             "time_us": microseconds(np.concatenate([np.empty(0), *(series.times for *_, series in found)])),
-            "value": np.concatenate([np.empty(0), *(series.values for *_, series in found)]),
+            **value_columns(np.concatenate([np.empty(0), *(series.values for *_, series in found)])),
         }
         _register(connection, "metrics", {"_series": series_columns, "_points": points}, files)
 

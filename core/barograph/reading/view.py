@@ -165,7 +165,9 @@ class RunView:
     @property
     def problems(self) -> list[str]:
         """What is wrong with the folder itself: files missing, copied from another run, or not to be read."""
-        return list(self._overview().problems)
+        problems = list(self._overview().problems)
+        other = self._catalogue.claimant(self.id)
+        return [*problems, f"the folder {other!r} holds what calls itself this run, too"] if other else problems
 
     @property
     def parent(self) -> RunView | None:

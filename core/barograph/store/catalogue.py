@@ -41,6 +41,7 @@ class Catalogue:
         self._known: dict[str, tuple[Signature, Overview]] = {}
         self._contents: weakref.WeakValueDictionary[str, RunContents] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, RunContents] = OrderedDict()
+        self._claims: dict[str, str] | None = None
         self._index_is_read = False
         self._lock = threading.RLock()
 
@@ -48,11 +49,8 @@ class Catalogue:
         """The names of all folders that may hold a run, in no order."""
         try:
             with os.scandir(self.folder) as scan:
-                return [
-                    entry.name
-                    for _, entry in zip(range(MOST_RUNS), scan, strict=False)
-                    if not entry.name.startswith(".") and entry.is_dir()
-                ]
+                entries = [entry for _, entry in zip(range(MOST_RUNS), scan, strict=False)]
+            return [entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be listed: {error.strerror}.") from error
 
@@ -69,6 +67,7 @@ class Catalogue:
                     found.append(overview)
                     if is_new:
                         changed.append(name)
+            self._claims = {overview.claimed_id: overview.id for overview in found if overview.claimed_id is not None}
             gone = list(self._known.keys() - set(names))
             for name in gone:
                 del self._known[name]
@@ -84,6 +83,12 @@ class Catalogue:
             if is_new and overview is not None:
                 self._save([name], [])
             return overview
+
+    def claimant(self, name: str) -> str | None:
+        """Another folder whose files say that they are this run; None if there is none, as it should be."""
+        if self._claims is None:
+            self.overviews()
+        return (self._claims or {}).get(name)
 
     def contents(self, name: str) -> RunContents:
         """Everything in a run's folder; the same object for all who ask while anybody holds it."""
@@ -170,6 +175,13 @@ class Catalogue:
             rows.append(Row(name, signature.to_text(), *texts))
         if self._index is not None and (rows or gone):
             self._index.save(rows, gone)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _sealable_points(contents: RunContents) -> int:

@@ -15,17 +15,17 @@ from barograph.journal.reader import Record
 
 from .contents import JournalSource
 from .digest import WriterDigest
-from .parquet import Database, quoted
+from .parquet import VALUE, Database, quoted, value_columns
 from .segment import NO_INTEGER, ROW_GROUP_ROWS, as_unicode, integer_or_none, microseconds
 
 _COPY = (
     "COPY ({query}) TO {path} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2, ROW_GROUP_SIZE {rows}, "
-    "USE_TMP_FILE false, KV_METADATA {{barograph: {note}}})"
+    "USE_TMP_FILE false, {dictionary}KV_METADATA {{barograph: {note}}})"
 )
 _WHO = "{writer} AS writer, {attempt}::INTEGER AS attempt, {rank}::INTEGER AS rank"
 _POINTS = (
     f"SELECT CAST(getvariable('keys') AS VARCHAR[])[code + 1] AS key, step, nullif(time_us, {NO_INTEGER}) AS time_us, "
-    f"value, {_WHO} FROM points"
+    f"{VALUE}, {_WHO} FROM points"
 )
 _RECORDS = (
     f"SELECT kind::VARCHAR AS kind, name::VARCHAR AS name, nullif(step, {NO_INTEGER}) AS step, "
@@ -102,7 +102,7 @@ def write(
     who = {"writer": quoted(digest.writer_id), "attempt": digest.attempt, "rank": digest.rank}
     with database.cursor() as cursor:
         cursor.execute("SET VARIABLE keys = ?::VARCHAR[]", [points.keys])
-        columns = {"code": points.code, "step": points.step, "time_us": points.time_us, "value": points.value}
+        columns = {"code": points.code, "step": points.step, "time_us": points.time_us, **value_columns(points.value)}
         cursor.register("points", columns)
         cursor.register("records", _columns(rows))
         for path, query in zip(paths, (_POINTS, _RECORDS), strict=True):
@@ -111,9 +111,16 @@ def write(
                     query=query.format(**who),
                     path=quoted(path.as_posix()),
                     rows=ROW_GROUP_ROWS,
+                    dictionary="" if _survives_dictionary(points.value) else "DICTIONARY_SIZE_LIMIT 0, ",
                     note=quoted(json.dumps(about)),
                 )
             )
+
+
+def _survives_dictionary(values: NDArray[np.float64]) -> bool:
+    """Whether DuckDB's dictionary encoding keeps the values to the bit: there is one zero in it, and one NaN."""
+    bits = values.view(np.int64)
+    return all(len(np.unique(bits[alike])) <= 1 for alike in (values == 0, np.isnan(values)))
 
 
 def _columns(rows: list[Row]) -> dict[str, NDArray[Any]]:
@@ -126,11 +133,14 @@ def _columns(rows: list[Row]) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def compare(database: Database, paths: list[Path], points: Points, rows: list[Row]) -> None:
+def compare(database: Database, paths: list[Path], points: Points, rows: list[Row], digest: WriterDigest) -> None:
     """Read back what was written; StoreError if a single bit differs."""
     points_file, records_file = (f"read_parquet({quoted(path.as_posix())}, file_row_number = true)" for path in paths)
     read = database.columns(f"SELECT step, coalesce(time_us, {NO_INTEGER}) AS time_us, value FROM {points_file}")
-    keys = database.rows(f"SELECT key, count(*) FROM {points_file} GROUP BY key ORDER BY min(file_row_number)")
+    keys = database.rows(
+        f"SELECT key, count(*), writer, attempt, rank FROM {points_file} GROUP BY ALL ORDER BY min(file_row_number)"
+    )
+    who = digest.writer_id, digest.attempt, digest.rank
     records = database.rows(
         f"SELECT kind, name, coalesce(step, {NO_INTEGER}), coalesce(time_us, {NO_INTEGER}), body, data, sequence "
         f"FROM {records_file} ORDER BY file_row_number"
@@ -139,7 +149,7 @@ def compare(database: Database, paths: list[Path], points: Points, rows: list[Ro
         np.array_equal(read["step"], points.step)
         and np.array_equal(read["time_us"], points.time_us)
         and np.array_equal(np.asarray(read["value"], np.float64).view(np.int64), points.value.view(np.int64))
-        and keys == list(zip(points.keys, points.counts, strict=True))
+        and keys == [(key, count, *who) for key, count in zip(points.keys, points.counts, strict=True)]
         and records == rows
     )
     if not is_same:

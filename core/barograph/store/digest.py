@@ -160,10 +160,8 @@ class WriterDigest:
     @property
     def created_s(self) -> float:
         """When the writer began, by its own clock, as far as that is known."""
-        created = self.header.get("created")
-        if isinstance(created, (int, float)):
-            return float(created)
-        return self.first_sign_s if self.first_sign_s is not None else 0.0
+        created_s = as_float(self.header.get("created"))
+        return next((one for one in (created_s, self.first_sign_s) if one is not None), 0.0)
 
     @property
     def order(self) -> tuple[int, float, str]:
@@ -178,9 +176,9 @@ class WriterDigest:
     @property
     def duration_s(self) -> float:
         """Seconds from the beginning to the end, by the monotonic clock where the writer lived to say so."""
-        told = self.end.get("duration_s") if self.end else None
-        if isinstance(told, (int, float)):
-            return float(told)
+        told_s = as_float(self.end.get("duration_s")) if self.end else None
+        if told_s is not None:
+            return told_s
         return 0.0 if self.last_sign_s is None else self.last_sign_s - self.created_s
 
     def with_more(self, contents: Contents) -> WriterDigest:
@@ -254,8 +252,8 @@ class WriterDigest:
             overhead=_clipped(value["overhead"]),
             lost=_clipped(value["lost"]),
             end=None if value["end"] is None else _clipped(value["end"]),
-            first_sign_s=_time(value["first_sign_s"]),
-            last_sign_s=_time(value["last_sign_s"]),
+            first_sign_s=as_float(value["first_sign_s"]),
+            last_sign_s=as_float(value["last_sign_s"]),
             records=int(value["records"]),
             damage=Damage(
                 int(damage.lost_frames),
@@ -296,5 +294,9 @@ def _place(start: int | None, end: int | None, reason: str) -> str:
     return reason if start is None else f"bytes {start} to {end}: {reason}"
 
 
-def _time(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+def as_float(value: object) -> float | None:
+    """A number out of JSON, which may hold anything; None if it is none that a double can hold."""
+    try:
+        return float(value) if isinstance(value, (int, float)) else None
+    except OverflowError:
+        return None

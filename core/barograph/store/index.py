@@ -68,17 +68,18 @@ class Index:
             return {}
 
     def save(self, rows: Iterable[Row], gone: Iterable[str] = ()) -> None:
-        """Keep some rows and forget the runs that are gone."""
+        """Keep some rows and forget the runs that are gone. A folder whose name is no Unicode is not kept."""
+        kept = [(*row, row.sum) for row in rows if _is_unicode(row.folder)]
         try:
             connection = self._connect()
             if connection is None:
                 return
             try:
                 with connection:
+                    connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", kept)
                     connection.executemany(
-                        "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", [(*row, row.sum) for row in rows]
+                        "DELETE FROM runs WHERE folder = ?", [(folder,) for folder in gone if _is_unicode(folder)]
                     )
-                    connection.executemany("DELETE FROM runs WHERE folder = ?", [(folder,) for folder in gone])
             finally:
                 connection.close()
         except (sqlite3.Error, OSError, UnicodeError) as error:
@@ -139,6 +140,10 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
     marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     schema = connection.execute("SELECT type, sql FROM sqlite_schema").fetchall()
     return marks == [_APPLICATION_ID, _VERSION] and schema == [("table", _TABLE)]
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _is_own(path: Path) -> bool:

@@ -88,7 +88,7 @@ def safe_run_id(text: str) -> str:
     import hashlib
 
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:80].strip("-") or "run"
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:80].strip("-_") or "run"
     return f"{readable}-{digest}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
 from barograph.system.machine import boot_id, host_name, process_start_s
@@ -29,9 +30,8 @@ def life_of(process: Mapping[str, object]) -> Life:
     A later process with the same pid is not taken for it, and neither is a zombie.
     """
     pid, start_s = process.get("pid"), process.get("pid_start_s")
-    if not isinstance(pid, int) or pid <= 0 or process.get("host") != host_name():
-        return Life.UNKNOWN
-    if process.get("boot_id") is None or process.get("boot_id") != boot_id():
+    here = (process.get("host"), process.get("boot_id"))
+    if not isinstance(pid, int) or pid <= 0 or None in here or here != _here():
         return Life.UNKNOWN
     found_s = process_start_s(pid)
     if found_s is None:
@@ -52,6 +52,11 @@ def status_of_silent(life: Life, silent_for_s: float, liveness_s: float = LIVENE
     if life is Life.DEAD or (life is Life.UNKNOWN and silent_for_s > GIVEN_UP_S):
         return "killed"
     return "stalled" if silent_for_s > liveness_s else "running"
+
+
+@cache
+def _here() -> tuple[str, str | None]:
+    return host_name(), boot_id()
 
 
 def _is_zombie(pid: int) -> bool:

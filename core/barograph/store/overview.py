@@ -12,9 +12,9 @@ from barograph.errors import StoreError
 from barograph.journal.format import SUFFIX as JOURNAL_SUFFIX
 
 from .contents import JournalSource, RunContents, Source
-from .digest import Damage, WriterDigest, merged
+from .digest import Damage, WriterDigest, as_float, merged
 from .layout import RunFolder
-from .liveness import LIVENESS_S, Life, life_of, silent_s, status_of_silent
+from .liveness import LIVENESS_S, life_of, silent_s, status_of_silent
 
 ENDS = ("finished", "failed", "interrupted")
 LIVE = ("running", "stalled")
@@ -151,11 +151,10 @@ def _take_manifest(overview: Overview, folder: RunFolder, digests: list[WriterDi
     overview.name = _text(manifest.get("name")) or overview.id
     overview.project = _text(manifest.get("project")) or ""
     overview.parent_id = _text(manifest.get("parent_id"))
-    created = manifest.get("created")
-    if isinstance(created, (int, float)):
-        overview.created_s = float(created)
-    elif digests:
-        overview.created_s = digests[0].created_s
+    created_s = as_float(manifest.get("created"))
+    if created_s is None and digests:
+        created_s = digests[0].created_s
+    overview.created_s = created_s or 0.0
     claimed = manifest.get("id", overview.id)
     overview.claimed_id = None if claimed == overview.id else str(claimed)
     _take_meta(overview, manifest)
@@ -179,7 +178,7 @@ def _deciding(source: Source) -> Deciding:
     digest = source.digest
     process = {name: digest.header.get(name) for name in _PROCESS}
     journal = f"{digest.writer_id}{JOURNAL_SUFFIX}" if isinstance(source, JournalSource) else None
-    is_dead = digest.end is None and life_of(process) is Life.DEAD
+    is_dead = source.is_over and digest.end is None
     return Deciding(process, digest.created_s, digest.last_sign_s, digest.end, journal, is_dead)
 
 

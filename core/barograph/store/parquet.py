@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from barograph.errors import StoreError
 
 if TYPE_CHECKING:
@@ -15,6 +18,15 @@ if TYPE_CHECKING:
 # Enough for a row group of every column many times over; a file that expands to more than this is refused.
 MEMORY_LIMIT = "2GB"
 THREADS = 2
+
+
+# Values out of numpy arrays, exactly: DuckDB takes every NaN in them for NULL, so those come from their bits.
+VALUE = "CASE WHEN value IS NULL THEN bits::BIT::DOUBLE ELSE value END AS value"
+
+
+def value_columns(values: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """The columns that VALUE is made of. Any: doubles, and their bits as integers."""
+    return {"value": values, "bits": values.view(np.int64)}
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:

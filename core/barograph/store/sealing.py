@@ -115,7 +115,7 @@ def _seal_writer(
         write(database, temporary, points, rows, source.digest, folder.path.name)
         for unfinished in temporary:
             _bring_to_disk(unfinished)
-        compare(database, temporary, points, rows)
+        compare(database, temporary, points, rows, source.digest)
         for unfinished, target in zip(temporary, targets, strict=True):
             unfinished.replace(target)
         sync_folder(folder.segments)

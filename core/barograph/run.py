@@ -347,6 +347,13 @@ class Run:
         if journal is not None:
             journal.scalars(names, step, values, None, False)
 
+    def log_deferred(self, names: tuple[str, ...], values: Sequence[Deferred], step: int) -> None:
+        """Write numbers that are still on a device as soon as they have arrived."""
+        journal = self._writable()
+        if journal is not None:
+            self._waiting.append((names, step, time.time(), list(values)))
+            journal.expect_ticks = True
+
     def sync(self) -> None:
         """Bring what was written onto the disk itself, against a power cut; takes milliseconds."""
         self._journal.sync()
@@ -401,8 +408,7 @@ class Run:
         for name, text in texts:
             journal.record("text", at, None, key=name, text=text)
         if arriving:
-            self._waiting.append((tuple(arriving), at, time.time(), list(arriving.values())))
-            journal.expect_ticks = True
+            self.log_deferred(tuple(arriving), list(arriving.values()), at)
 
     def _writable(self) -> Any:
         """The journal to write to: a fork's own in a forked child, None after the end (with one warning)."""

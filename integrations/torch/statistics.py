@@ -56,9 +56,17 @@ def of_tensors(
         else:
             found = [_without_kernel(one, centre, sampling) for one, centre in zip(plain, middles, strict=True)]
     return [
-        record + Statistics.of_zeros(tensor.numel() - one.numel()) if tensor.layout is not torch.strided else record
+        record + Statistics.of_zeros(zeros_not_stored(tensor, one)) if tensor.layout is not torch.strided else record
         for record, tensor, one in zip(found, tensors, plain, strict=True)
     ]
+
+
+def zeros_not_stored(tensor: torch.Tensor, stored: torch.Tensor) -> int:
+    """How many numbers of a tensor are zeros that it does not store."""
+    if tensor.layout is torch.strided:
+        return 0
+    shown: int = tensor.numel() * (2 if tensor.is_complex() else 1)
+    return max(0, shown - int(stored.numel()))
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

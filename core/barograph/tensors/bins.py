@@ -15,13 +15,15 @@ BINS = 1024
 BLOCK = 1024  # elements in which a sampled histogram takes every n-th one
 SAMPLINGS = (0, *(1 << power for power in range(11)))  # 0: no histogram; else every n-th element of a block
 
+TURN = 5  # each block starts this much further on, so that no column of a matrix is favoured; the kernel's TURN
+UNUSED_BINS = (510, 511, 1022, 1023)
+FLOAT_MAX = float(np.finfo(np.float32).max)
+FLOAT_BITS = ~0x1FFFFFFF  # the bits of a double that a float keeps
+
 _HALF = BINS // 2
 _FINITE = 510  # of each sign
-_TURN = 5  # each block starts this much further on, so that no column of a matrix is favoured; the kernel's TURN
 _STEPS = 8  # straight pieces that the curve inside a bin is drawn with
 _STEEPEST = 20.0  # growth inside a bin; more is a single value at its edge
-_FLOAT_MAX = float(np.finfo(np.float32).max)
-_FLOAT_BITS = np.int64(~0x1FFFFFFF)  # the bits of a double that a float keeps
 
 
 def _signed_edges() -> NDArray[np.float64]:
@@ -57,10 +59,10 @@ def count(values: NDArray[np.floating], centre: float) -> NDArray[np.int64]:
             away = values - np.float32(centre)
         else:
             wide = (values - centre)[np.isfinite(values)]
-            cut = (wide.view(np.int64) & _FLOAT_BITS).view(np.float64)
-            away = np.clip(cut, -_FLOAT_MAX, _FLOAT_MAX).astype(np.float32)
+            cut = (wide.view(np.int64) & FLOAT_BITS).view(np.float64)
+            away = np.clip(cut, -FLOAT_MAX, FLOAT_MAX).astype(np.float32)
     counts = np.bincount((away.view(np.uint32) >> np.uint32(22)).astype(np.intp), minlength=BINS)
-    counts[[_FINITE, _FINITE + 1, BINS - 2, BINS - 1]] = 0
+    counts[list(UNUSED_BINS)] = 0
     return counts
 
 
@@ -68,7 +70,7 @@ def count(values: NDArray[np.floating], centre: float) -> NDArray[np.int64]:
 def sampled_positions(size: int, sampling: int, first_block: int = 0) -> NDArray[np.int64]:
     """Which elements of a flat tensor, or of the part of it from a block on, enter a histogram of every n-th one."""
     blocks = np.arange(-(-size // BLOCK), dtype=np.int64)[:, np.newaxis]
-    offsets = (blocks + first_block) * _TURN % sampling
+    offsets = (blocks + first_block) * TURN % sampling
     positions = (blocks * BLOCK + offsets + np.arange(0, BLOCK, sampling)).ravel()
     return positions[: np.searchsorted(positions, size)]
 

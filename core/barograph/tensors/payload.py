@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .bins import BINS, SAMPLINGS
+from .bins import BINS, SAMPLINGS, UNUSED_BINS
 from .statistics import Statistics
 
 VERSION = 1
@@ -40,7 +40,6 @@ _WIDTHS: dict[int, np.dtype[np.unsignedinteger[Any]]] = {
     8: np.dtype("<u8"),
 }
 _LARGEST_COUNT = 2**53  # per bin: the sum of all bins then fits into 64 bits, and a double holds each
-_UNUSED_BINS = (510, 511, 1022, 1023)
 
 
 class Step(NamedTuple):
@@ -173,6 +172,6 @@ def _read_histogram(source: _Source) -> dict[str, Any]:
     before = np.cumsum(lengths) - lengths
     bins = (np.repeat(firsts - before, lengths) + np.arange(lengths.sum())).astype(np.uint16)
     counts = source.array(_WIDTHS[width], len(bins)).astype(np.uint64)
-    if np.isin(bins, _UNUSED_BINS).any() or not counts.all() or counts.max(initial=0) > _LARGEST_COUNT:
+    if np.isin(bins, UNUSED_BINS).any() or not counts.all() or counts.max(initial=0) > _LARGEST_COUNT:
         raise ValueError(f"statistics: the histogram before byte {source.at} is damaged")
     return {"sampling": sampling, "bins": bins, "counts": counts}

@@ -117,6 +117,37 @@ class Statistics:
             counts=counts,
         )
 
+    def scaled(self, factor: float) -> Statistics:
+        """The record of the same tensor divided by a loss scale.
+
+        factor: positive. Exact where it is a power of two: half-octave bins then only move along. Else the histogram is
+        spread into its new bins as a merge would.
+        """
+        if not self.finite:
+            return self
+        moments = {name: getattr(self, name) * factor for name in ("mean", "std", "min", "max", "centre")}
+        fraction, exponent = math.frexp(factor)
+        scaled = replace(self, **moments)
+        if not len(self.bins):
+            return scaled
+        if fraction == 0.5:
+            half_octaves = 2 * (exponent - 1)
+            side, place = self.bins & np.uint16(BINS // 2), (self.bins & np.uint16(BINS // 2 - 1)).astype(np.int64)
+            # bin 0 holds zero and what is below every other; the last two of a side are never used
+            moved = np.where(place > 0, np.clip(place + half_octaves, 0, BINS // 2 - 3), 0)
+            bins = (side + moved).astype(np.uint16)
+            kept = np.unique(bins)
+            return replace(
+                scaled, bins=kept, counts=np.array([self.counts[bins == one].sum() for one in kept], np.uint64)
+            )
+        curve = Distribution(self.bins, self.counts, self.centre, self.min, self.max)
+        inner = np.rint(curve.below((EDGES[1:-1] + scaled.centre) / factor))
+        spread = np.diff(inner, prepend=0.0, append=curve.total).astype(np.uint64)
+        places = np.flatnonzero(spread)
+        bins = bin_at(places)
+        order = np.argsort(bins)
+        return replace(scaled, bins=bins[order], counts=spread[places[order]])
+
     def next_centre(self) -> float:
         """The centre about which to bin this tensor the next time: near its mean if that is far from zero, else 0."""
         size = abs(self.mean)

@@ -1,0 +1,286 @@
+"""Statistics of tensors on a CUDA device without ever waiting for it: started now, collected once they have arrived.
+
+The table of a launch, int64: for each tensor its address, centre (the bits of a double), size, kind and sampling, five
+runs of that many numbers; then for each chunk the index of its tensor, and where in it the chunk begins.
+The result: for each chunk nine doubles (finite, zeros, NaN, both infinities, mean, sum of squared deviations, least,
+greatest), then for each tensor 1,024 counts of 32 bits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from barograph.integrations.torch.statistics import zeros_not_stored
+from barograph.tensors.bins import BINS, BLOCK, FLOAT_BITS, FLOAT_MAX, TURN, UNUSED_BINS
+from barograph.tensors.compute import sampling_of
+from barograph.tensors.statistics import Statistics, from_dense
+
+SAMPLING = 32  # counting is what costs on a GPU: eight times the samples take as long as all the rest
+SLOTS = 4  # launches that may be under way at once
+_ROW = 9
+_TORCH_CHUNK = 1 << 24  # elements treated at a time by plain torch, which makes copies of them
+_KINDS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # what the launch reads; plain torch does the others
+_OTHER_KIND = -1
+_ALIGNED = 16  # bytes; the launch reads as many at once
+
+_Launch = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int, int], None]
+
+
+class Arrived(NamedTuple):
+    """The statistics of one launch, in the order of its tensors, and what the launch was marked with."""
+
+    mark: object
+    statistics: list[Statistics]
+
+
+class DeviceStatistics:
+    """Takes statistics of tensors on one device. Nothing here waits for the device; what cannot be taken is counted.
+
+    start() belongs to the thread that trains: it works on the current stream, so that the tensors may be changed or
+    freed right after it. arrived() may belong to another thread, one at a time. No tensor is kept.
+    """
+
+    def __init__(self, device: torch.device, native: bool | None = None) -> None:
+        """native: whether one Triton launch does it, else a dozen operations a tensor; None: if Triton is there."""
+        self.dropped = 0  # launches that found all slots under way, or a CUDA graph being captured
+        self.device = device
+        kernel = _triton() if (device.type == "cuda" if native is None else native) else None
+        self._launch: _Launch | None = kernel[0] if kernel else None
+        self._chunk = kernel[1] if kernel else _TORCH_CHUNK
+        self._free = deque(_Slot(device) for _ in range(SLOTS))
+        self._under_way: deque[_Slot] = deque()
+
+    @property
+    def pending(self) -> int:
+        """How many launches have not been collected."""
+        return len(self._under_way)
+
+    def start(
+        self,
+        tensors: Sequence[torch.Tensor],
+        mark: object = None,
+        centres: Sequence[float] | None = None,
+        sampling: int = SAMPLING,
+    ) -> bool:
+        """Start to take the statistics of tensors of this device; False if that was not possible now.
+
+        centres, sampling: as for barograph.tensors.compute.of_arrays. Sparse tensors count with their zeros; rows that
+        occur in them twice, which only waiting would join, count as two.
+        """
+        capturing = self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        if capturing or not self._free or not tensors:
+            self.dropped += bool(tensors)
+            return False
+        slot = self._free.popleft()
+        try:
+            with torch.no_grad(), torch.cuda.device(self.device) if slot.stream else nullcontext():
+                solid = [_solid(tensor) for tensor in tensors]
+                implied = [zeros_not_stored(tensor, one) for tensor, one in zip(tensors, solid, strict=True)]
+                middles = list(centres or [0.0] * len(solid))
+                plan = _Plan(mark, [one.numel() for one in solid], implied, middles, sampling, self._chunk)
+                slot.begin(plan, solid)
+                self._measure(slot, plan, solid)
+                slot.bring_over()
+        except BaseException:
+            self._free.append(_Slot(self.device))  # the old one's table may still be on its way
+            raise
+        self._under_way.append(slot)
+        return True
+
+    def _measure(self, slot: _Slot, plan: _Plan, tensors: list[torch.Tensor]) -> None:
+        rows, bins = slot.results()
+        if self._launch:
+            self._launch(slot.table, rows, bins, len(tensors), plan.chunks)
+        for index, tensor in enumerate(tensors):
+            if not self._launch or tensor.dtype not in _KINDS:
+                flat = tensor.view(-1)
+                for chunk, piece in enumerate(flat.split(plan.chunk), int(plan.firsts[index])):
+                    if len(piece):
+                        rows[chunk] = _row(piece)
+                if plan.samplings[index] and len(flat):
+                    _add_to_bins(bins[index], flat, plan.centres[index], plan.samplings[index])
+
+    def arrived(self) -> list[Arrived]:
+        """The launches whose results have come over since the last call, in the order they were started."""
+        found = []
+        while self._under_way and self._under_way[0].has_arrived():
+            slot = self._under_way.popleft()
+            found.append(slot.collect())
+            self._free.append(slot)
+        return found
+
+
+@cache
+def _triton() -> tuple[_Launch, int] | None:
+    try:
+        from barograph.integrations.torch import _triton as built  # Triton is not there for every platform
+    except ImportError:
+        return None
+    return built.launch, built.CHUNK
+
+
+class _Plan:
+    """What one launch was told, and where the rows of each tensor lie in its result."""
+
+    def __init__(
+        self, mark: object, sizes: list[int], implied: list[int], centres: list[float], sampling: int, chunk: int
+    ) -> None:
+        self.mark, self.sizes, self.implied_zeros, self.centres, self.chunk = mark, sizes, implied, centres, chunk
+        self.samplings = [sampling_of(size, sampling) for size in sizes]
+        self.chunks_of = np.maximum(1, -(-np.array(sizes, dtype=np.int64) // chunk))
+        self.firsts = np.cumsum(self.chunks_of) - self.chunks_of
+        self.chunks = int(self.chunks_of.sum())
+
+    def table(self, addresses: list[int], kinds: list[int]) -> NDArray[np.int64]:
+        owners = np.repeat(np.arange(len(self.sizes)), self.chunks_of)
+        starts = (np.arange(self.chunks) - self.firsts[owners]) * self.chunk
+        centres = np.array(self.centres, dtype=np.float64).view(np.int64)
+        readable = np.where(np.array(kinds) == _OTHER_KIND, 0, self.sizes)
+        return np.concatenate((addresses, centres, readable, kinds, self.samplings, owners, starts), dtype=np.int64)
+
+    def read(self, rows: NDArray[np.float64], bins: NDArray[np.int32]) -> list[Statistics]:
+        """The statistics from the partial results: their exact sums, in a fixed order."""
+        finite = np.add.reduceat(rows[:, 0], self.firsts)
+        with np.errstate(invalid="ignore"):
+            means = np.add.reduceat(rows[:, 0] * rows[:, 5], self.firsts) / finite
+            apart = rows[:, 5] - np.repeat(means, self.chunks_of)
+            between = np.where(rows[:, 0] > 0, rows[:, 0] * apart * apart, 0.0)
+            stds = np.sqrt(np.add.reduceat(rows[:, 6] + between, self.firsts) / finite)
+        seen = rows[:, 0] > 0
+        lows = np.minimum.reduceat(np.where(seen, rows[:, 7], np.inf), self.firsts)
+        highs = np.maximum.reduceat(np.where(seen, rows[:, 8], -np.inf), self.firsts)
+        lows[finite == 0] = highs[finite == 0] = np.nan
+        odd = np.add.reduceat(rows[:, 1:5], self.firsts).astype(np.int64)
+        bins[:, list(UNUSED_BINS)] = 0
+        moments = np.stack((means, stds, lows, highs), axis=1)
+        records = []
+        for index, size in enumerate(self.sizes):
+            zeros, nans, pos_infs, neg_infs = odd[index].tolist()
+            mean, std, low, high = moments[index].tolist()
+            occupied, counts = from_dense(bins[index])
+            record = Statistics(
+                size, zeros, nans, pos_infs, neg_infs, mean, std, low, high,
+                self.centres[index], self.samplings[index], occupied, counts,
+            )  # fmt: skip
+            implied = self.implied_zeros[index]
+            records.append(record + Statistics.of_zeros(implied) if implied else record)
+        return records
+
+
+class _Slot:
+    """The memory of one launch, on the device and pinned beside it; used again once its result has been read."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self.stream = torch.cuda.Stream(device) if self._cuda else None
+        self._event = torch.cuda.Event() if self._cuda else None
+        self._plan: _Plan | None = None
+        self._make(device, 0, 0)
+
+    def _make(self, device: torch.device, table: int, result: int) -> None:
+        self.table = torch.empty(table, dtype=torch.int64, device=device)
+        self._result = torch.empty(result, dtype=torch.int64, device=device)
+        self._host_table = torch.empty(table, dtype=torch.int64, device="cpu", pin_memory=self._cuda)
+        self._host_result = torch.empty(result, dtype=torch.int64, device="cpu", pin_memory=self._cuda)
+
+    def begin(self, plan: _Plan, tensors: list[torch.Tensor]) -> None:
+        """Send the table over and empty the result."""
+        kinds = [_KINDS.get(tensor.dtype, _OTHER_KIND) for tensor in tensors]
+        table = plan.table([tensor.data_ptr() for tensor in tensors], kinds)
+        result = plan.chunks * _ROW + len(tensors) * (BINS // 2)  # two counts of 32 bits share a number of 64
+        if (len(table), result) != (len(self.table), len(self._result)):
+            self._make(self.table.device, len(table), result)
+        self._plan = plan
+        self._host_table.numpy()[:] = table
+        self.table.copy_(self._host_table, non_blocking=True)
+        self._result.zero_()
+
+    def results(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows and bins on the device."""
+        return self._split(self._result)
+
+    def _split(self, result: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self._plan is not None
+        numbers = self._plan.chunks * _ROW
+        return result[:numbers].view(torch.float64).view(-1, _ROW), result[numbers:].view(torch.int32).view(-1, BINS)
+
+    def bring_over(self) -> None:
+        """Copy the result beside the training stream, and note when that is done."""
+        if self.stream is None or self._event is None:
+            self._host_result.copy_(self._result)
+            return
+        self.stream.wait_stream(torch.cuda.current_stream(self._result.device))
+        with torch.cuda.stream(self.stream):
+            self._host_result.copy_(self._result, non_blocking=True)
+            self._event.record(self.stream)
+
+    def has_arrived(self) -> bool:
+        """Whether the result lies on the host. Asks the event, never waits for it."""
+        return self._event is None or bool(self._event.query())
+
+    def collect(self) -> Arrived:
+        """The statistics; the slot is free afterwards."""
+        assert self._plan is not None
+        rows, bins = self._split(self._host_result)
+        plan, self._plan = self._plan, None
+        return Arrived(plan.mark, plan.read(rows.numpy(), bins.numpy()))
+
+
+def _solid(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor's numbers without gaps in its memory: itself almost always, else a copy on the device."""
+    if tensor.dtype in _KINDS and tensor.is_contiguous() and tensor.data_ptr() % _ALIGNED == 0 and not tensor.is_neg():
+        return tensor
+    if tensor.layout is not torch.strided:
+        tensor = tensor._values()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    tensor = tensor.resolve_neg()
+    axes = sorted(range(tensor.ndim), key=lambda axis: (-tensor.stride(axis), -tensor.size(axis)))
+    solid = tensor.permute(axes).contiguous()
+    if solid.element_size() == 1 and solid.is_floating_point():
+        solid = solid.float()
+    return solid.clone() if solid.data_ptr() % _ALIGNED else solid
+
+
+def _row(piece: torch.Tensor) -> torch.Tensor:
+    """The partial result of a chunk by plain torch, none of whose operations needs the host."""
+    values = piece.double()
+    finite = torch.isfinite(values)
+    count = finite.sum()
+    mean = torch.where(finite, values, 0.0).sum() / count.clamp(min=1)
+    numbers = [
+        count,
+        (values == 0).sum(),
+        values.isnan().sum(),
+        values.isposinf().sum(),
+        values.isneginf().sum(),
+        mean,
+        torch.where(finite, values - mean, 0.0).square().sum(),
+        torch.where(finite, values, torch.inf).amin(),
+        torch.where(finite, values, -torch.inf).amax(),
+    ]
+    return torch.stack([number.double() for number in numbers])
+
+
+def _add_to_bins(bins: torch.Tensor, flat: torch.Tensor, centre: float, every: int) -> None:
+    """Count the sampled elements of a tensor; which these are: bins.sampled_positions."""
+    blocks = torch.arange(-(-len(flat) // BLOCK), device=flat.device).unsqueeze(1)
+    columns = torch.arange(0, BLOCK, every, device=flat.device)
+    positions = (blocks * BLOCK + blocks * TURN % every + columns).view(-1)
+    sample = flat[positions.clamp(max=len(flat) - 1)]
+    counted = positions < len(flat)
+    if flat.dtype in _KINDS:
+        away = sample.float() - centre
+    else:
+        wide = sample.double() - centre
+        counted &= wide.isfinite()
+        away = (wide.view(torch.int64) & FLOAT_BITS).view(torch.float64).clamp(-FLOAT_MAX, FLOAT_MAX).float()
+    bins.index_add_(0, ((away.view(torch.int32) >> 22) & (BINS - 1)).long(), counted.int())

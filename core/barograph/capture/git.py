@@ -2,8 +2,8 @@
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from barograph.capture.redaction import redact_url
 
@@ -11,8 +11,7 @@ _REF_HOPS = 5  # as git: a symbolic ref may name another, and a circle must end
 _SECTION = re.compile(r'\[(?P<section>[\w.-]+)(?:\s+"(?P<name>.*)")?\]')
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(NamedTuple):
     """A working copy. `folder` holds HEAD; `shared` the refs and configuration, which worktrees have in common."""
 
     root: Path

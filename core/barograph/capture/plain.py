@@ -3,7 +3,6 @@
 import itertools
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from barograph.capture.readable import Contents, Failed, class_name, contents_of, simple_value, tag
@@ -14,8 +13,7 @@ _SMALLEST_SHARE = 64
 _LARGEST_INTEGER_BITS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How much of a value is kept.
 
     depth: containers inside each other. leaves: values in all. text: characters in all. string: characters of one text.

@@ -12,30 +12,31 @@ from urllib.parse import urlsplit, urlunsplit
 from barograph.capture.secret_names import Secrecy, is_credential, looks_random, secrecy_of
 from barograph.capture.secret_shapes import REDACTED, hide_shapes
 
-# What stands in place of a secret that is elsewhere, or of none; a path says where one is.
-_PLACEHOLDER = re.compile(r"|\*+|none|null|true|false|\$\{[^\n]*\}|<[^<>:]*>|\[redacted\]", re.IGNORECASE)
-_PATH = re.compile(r"~/.|\.{1,2}/.|[A-Za-z]:[\\/].|/[^/]+/.")
-_NUMBER = re.compile(r"[-+]?[\d.,]+(?:e[-+]?\d+)?", re.IGNORECASE)
 _OPTION = re.compile(r"(?P<name>-{0,2}\+{0,2}[A-Za-z_][\w.@/-]*)(?P<sign>[=:])(?P<value>.*)", re.DOTALL)
-_HEADER = re.compile(r"(?i:basic|bearer|token|digest|apikey)\s+(?=\S+[A-Z\d])\S{8,}")  # of HTTP: a word, then a secret
-_NO_VALUE = re.compile(r"--|-[A-Za-z]\Z")  # another option, after one that is only a switch
+_ONLY_A_SWITCH = re.compile(r"--|-[A-Za-z]\Z")  # what stands before another option has no value
 _SHORT_OPTIONS = ("-p", "-k", "-t")  # password, key, token to some; port, top-k, threads to others
 
 # name=value, name: value, "name": "value", name := value, name => value in a text; no comparison, no ::
 _SIGNS = re.compile(r"[:=]+>?")
 _ASSIGNING = (":", "=", ":=", "=>")
 _NAME_BACKWARDS = re.compile(r"[ \t]{0,8}[\"']?\\?(?P<name>[\w.-]{1,64})(?P<before>.?)", re.DOTALL)
-_VALUE = re.compile(
+
+# The expressions from here on are kept as text: they are only needed where a name is one of a secret, and compiling
+# them all takes longer than the rest of a run's start.
+_VALUE = (
     r"[ \t]{0,8}[bBfFrRuU]{0,2}(?:\\?\"(?P<double>[^\"\n]{0,4096}?)\\?\"|'(?P<single>[^'\n]{0,4096})')"
     r"|[ \t]{0,8}(?P<bare>[^\s\"',;&)}\]=]{1,256})"
 )
-_MORE_WORDS = re.compile(r"[ \t]+[^\s#]")
-_REST = re.compile(r"[^\s\"',;&)}\]]*")  # of a bare value, after what it is judged by
+_REST = r"[^\s\"',;&)}\]]*"  # of a bare value, after what it is judged by
+_MORE_WORDS = r"[ \t]+[^\s#]"
 # In code: a call, an index, a template, a type; and a number, which in a text has no type.
-_NO_LITERAL = re.compile(
-    r"[A-Za-z_][\w.]*[(\[].*|[${%].*|\d{1,3}|str|bytes|int|bool|float|object|Any|None|string|SecretStr", re.DOTALL
-)
-_VARIABLE = re.compile(r"[a-z_][a-z0-9_.]*|[A-Z_][A-Z0-9_]*")
+_NO_LITERAL = r"(?s:[A-Za-z_][\w.]*[(\[].*|[${%].*|\d{1,3}|str|bytes|int|bool|float|object|Any|None|string|SecretStr)"
+_VARIABLE = r"[a-z_][a-z0-9_.]*|[A-Z_][A-Z0-9_]*"
+# What stands in place of a secret that is elsewhere, or of none; a path says where one is.
+_PLACEHOLDER = r"(?i:|\*+|none|null|true|false|\$\{[^\n]*\}|<[^<>:]*>|\[redacted\])"
+_PATH = r"~/.|\.{1,2}/.|[A-Za-z]:[\\/].|/[^/]+/."
+_NUMBER = r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?"
+_HEADER = r"(?i:basic|bearer|token|digest|apikey)\s+(?=\S+[A-Z\d])\S{8,}"  # of HTTP: a word, then a secret
 
 
 def redact(value: Any) -> Any:  # Any: JSON
@@ -52,7 +53,7 @@ def redact_argv(arguments: Sequence[str]) -> list[str]:
     option = ""
     for argument in arguments:
         given = _OPTION.fullmatch(argument)
-        if option and not _NO_VALUE.match(argument):
+        if option and not _ONLY_A_SWITCH.match(argument):
             kept.append(REDACTED if _is_secret_argument(option, argument) else redact_text(argument))
             option = ""
             continue
@@ -100,17 +101,17 @@ def _redact(value: Any, secrecy: Secrecy) -> Any:
 
 
 def _is_secret(value: str, secrecy: Secrecy) -> bool:
-    if secrecy is Secrecy.NONE or _PLACEHOLDER.fullmatch(value):
+    if secrecy is Secrecy.NONE or re.fullmatch(_PLACEHOLDER, value):
         return False
-    if looks_random(value) or _HEADER.fullmatch(value):
+    if looks_random(value) or re.fullmatch(_HEADER, value):
         return True
-    return secrecy is Secrecy.PASSWORD and not _PATH.match(value)
+    return secrecy is Secrecy.PASSWORD and not re.match(_PATH, value)
 
 
 def _is_secret_argument(option: str, value: str) -> bool:
     """On a command line --token gives a token even if it is short."""
-    if is_credential(option) and not (_PLACEHOLDER.fullmatch(value) or _PATH.match(value) or _NUMBER.fullmatch(value)):
-        return True
+    if is_credential(option):
+        return not (re.fullmatch(f"{_PLACEHOLDER}|{_NUMBER}", value) or re.match(_PATH, value))
     return _is_secret(value, Secrecy.TOKEN if option in _SHORT_OPTIONS else secrecy_of(option))
 
 
@@ -120,11 +121,11 @@ def _redact_assignments(text: str) -> str:
         if sign.start() < kept_to or sign[0] not in _ASSIGNING:
             continue  # inside a value that is gone, or no assignment
         secrecy = _secrecy_before(text, sign.start())
-        value = None if secrecy is Secrecy.NONE else _VALUE.match(text, sign.end())
+        value = None if secrecy is Secrecy.NONE else re.compile(_VALUE).match(text, sign.end())
         if value is not None and _is_assigned_secret(value, sign[0], secrecy):
             start, kept = value.start(value.lastgroup or 0), kept_to
             kept_to = value.end(value.lastgroup or 0)
-            if value.lastgroup == "bare" and (rest := _REST.match(text, kept_to)):
+            if value.lastgroup == "bare" and (rest := re.compile(_REST).match(text, kept_to)):
                 kept_to = rest.end()
             pieces += [text[kept:start], REDACTED]
     return "".join([*pieces, text[kept_to:]]) if pieces else text
@@ -144,9 +145,9 @@ def _secrecy_before(text: str, end: int) -> Secrecy:
 def _is_assigned_secret(value: re.Match[str], sign: str, secrecy: Secrecy) -> bool:
     word = value[value.lastgroup or 0]
     if value.lastgroup == "bare":
-        if _NO_LITERAL.fullmatch(word) or (_VARIABLE.fullmatch(word) and secrecy_of(word) is not Secrecy.NONE):
+        if re.fullmatch(_NO_LITERAL, word) or (re.fullmatch(_VARIABLE, word) and secrecy_of(word) is not Secrecy.NONE):
             return False
         # "password: it must be long" is prose; a setting ends with its value.
-        if sign == ":" and secrecy is Secrecy.PASSWORD and _MORE_WORDS.match(value.string, value.end()):
+        if sign == ":" and secrecy is Secrecy.PASSWORD and re.compile(_MORE_WORDS).match(value.string, value.end()):
             return False
     return _is_secret(word, secrecy)

@@ -1,6 +1,5 @@
 """What is secret by its shape, under whatever name: the tokens of many services, private keys, logins inside URLs."""
 
-import functools
 import re
 
 from barograph.capture.secret_names import looks_random
@@ -69,67 +68,67 @@ _BEGINNINGS: tuple[tuple[str, str], ...] = (
 )
 _AFTER_A_DIGIT = (":AA", "Q~")
 _BODIES = {beginning: body for listed, body in _BEGINNINGS for beginning in listed.split()}
-# The longest first: of two that fit, it says more.
-_BEGINNING = re.compile("|".join(map(re.escape, sorted(_BODIES, key=len, reverse=True))))
-# Where it is looked for: nothing shorter is a token, and most words are.
 _SHORTEST = 15
+# Where tokens are looked for: nothing shorter is one, and most words are.
 _RUN = re.compile(rf"[\w.~+/=:@%-]{{{_SHORTEST},}}")
+# What begins like anything else is only looked for in longer runs.
+_LONG_RUN = re.compile(r"[\w.-]{32,}")
+_WITHOUT_BEGINNING = (
+    r"(?<![\w-])()[0-9a-f]{32}(?=-us\d{1,2}\b)",  # Mailchimp
+    r"(?<![\w-])(key-)[0-9a-f]{32}(?![\w-])",  # Mailgun
+    r"(?<![\w.-])()[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}(?![\w.-])",  # Discord
+)
 
-_PRIVATE_KEY = re.compile(
+# The expressions from here on are kept as text: few runs ever need them, and compiling all of them takes 10 ms.
+_PRIVATE_KEY = (
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?"
-    r"(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
-    re.DOTALL,
+    r"(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
 )
 # user:password@ and, because a token can stand for the user, user@; a password may hold "@", and "/" if what comes
 # before that is no port.
-_LOGIN = re.compile(r"://([^\s/?#\"'<>]{0,256}|[^\s/?#\"'<>@:]{0,256}:(?!\d{1,5}[/?#])[^\s\"'<>@]{0,256})@")
+_LOGIN = r"://([^\s/?#\"'<>]{0,256}|[^\s/?#\"'<>@:]{0,256}:(?!\d{1,5}[/?#])[^\s\"'<>@]{0,256})@"
 # Both names as they are written: a search that ignores case takes ten times as long.
-_HEADER = re.compile(
+_HEADER = (
     r"((?:authorization|Authorization|AUTHORIZATION)\\?[\"']?\s{0,8}[:=]\s{0,8}\\?[\"']?"
     r"(?:(?i:bearer|basic|token|digest|apikey)[ \t]{1,8})?|(?:bearer|Bearer|BEARER)[ \t]{1,8})([\w.~+/=-]{8,})"
 )
 _HEADER_NAMES = ("uthorization", "UTHORIZATION", "earer", "EARER")
-# What begins like anything else; only looked for in long runs.
-_WITHOUT_BEGINNING = (
-    re.compile(r"(?<![\w-])()[0-9a-f]{32}(?=-us\d{1,2}\b)"),  # Mailchimp
-    re.compile(r"(?<![\w-])(key-)[0-9a-f]{32}(?![\w-])"),  # Mailgun
-    re.compile(r"(?<![\w.-])()[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}(?![\w.-])"),  # Discord
-)
-_LONG_RUN = 32
 
 
 def hide_shapes(text: str) -> str:
     """The text without what has the shape of a credential; linear in its length, whatever it holds."""
-    if len(text) < _SHORTEST and "://" not in text:
-        return text
     if "PRIVATE KEY" in text:
-        text = _PRIVATE_KEY.sub(rf"\1{REDACTED}\2", text)
+        text = re.sub(_PRIVATE_KEY, rf"\1{REDACTED}\2", text, flags=re.DOTALL)
     if "://" in text:
-        text = _LOGIN.sub(_hide_login, text)
-    text = _RUN.sub(_hide_tokens, text)
-    return _HEADER.sub(_hide_header, text) if any(name in text for name in _HEADER_NAMES) else text
+        text = re.sub(_LOGIN, _hide_login, text)
+    if _RUN.search(text):
+        text = _hide_tokens(_LONG_RUN.sub(_hide_without_beginning, text))
+    return re.sub(_HEADER, _hide_header, text) if any(name in text for name in _HEADER_NAMES) else text
 
 
-def _hide_tokens(match: re.Match[str]) -> str:
-    run = match[0]
-    if len(run) >= _LONG_RUN:
-        for shape in _WITHOUT_BEGINNING:
-            run = shape.sub(rf"\1{REDACTED}", run)
+def _hide_tokens(text: str) -> str:
+    found = []
+    for beginning in _BODIES:
+        start = text.find(beginning)
+        while start >= 0:
+            found.append((start, -len(beginning), beginning))
+            start = text.find(beginning, start + 1)
     pieces, kept_to = [], 0
-    for beginning in _BEGINNING.finditer(run):
-        start, end = beginning.span()
-        before = run[start - 1 : start]
-        fits = before.isdecimal() if beginning[0] in _AFTER_A_DIGIT else not before.isalnum()
+    for start, length, beginning in sorted(found):  # of two at one place the longer one first: it says more
+        before = text[start - 1 : start]
+        fits = before.isdecimal() if beginning in _AFTER_A_DIGIT else not before.isalnum()
         # What is no token is in the middle of a word, or inside the token before.
-        if fits and start >= kept_to and (body := _body(beginning[0]).match(run, end)):
-            pieces += [run[kept_to:end], REDACTED]
+        if fits and start >= kept_to and (body := re.compile(_BODIES[beginning]).match(text, start - length)):
+            pieces += [text[kept_to : start - length], REDACTED]
             kept_to = body.end()
-    return "".join([*pieces, run[kept_to:]]) if pieces else run
+    return "".join([*pieces, text[kept_to:]]) if pieces else text
 
 
-@functools.cache  # compiling all of them takes 4 ms, and few are ever met
-def _body(beginning: str) -> re.Pattern[str]:
-    return re.compile(_BODIES[beginning])
+def _hide_without_beginning(match: re.Match[str]) -> str:
+    run = match[0]
+    for shape in _WITHOUT_BEGINNING:
+        run = re.sub(shape, rf"\1{REDACTED}", run)
+    return run
 
 
 def _hide_login(match: re.Match[str]) -> str:

@@ -34,7 +34,7 @@ def describe_gpus() -> dict[str, object]:
 
 def gpu_gauges(nvml: Any, gpu: Gpu, pid: int) -> Mapping[str, Read]:
     """Readings of one GPU. pid: the process whose share is told, where NVML sees processes (not in most containers)."""
-    handle, prefix = gpu.handle, f"gpu/{gpu.index}"
+    handle, prefix = gpu.handle, f"gpu/{gpu.number}"
     energy_at_start_j: float | None = None
     newest_us = 0
 
@@ -104,7 +104,7 @@ def _described(nvml: Any) -> dict[str, object]:
     return {
         "gpus": [
             {
-                "index": gpu.index,
+                "index": gpu.number,
                 "name": nvml.nvmlDeviceGetName(gpu.handle),
                 "uuid": gpu.uuid,
                 "memory_bytes": nvml.nvmlDeviceGetMemoryInfo(gpu.handle).total,

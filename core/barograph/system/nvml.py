@@ -8,18 +8,16 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 # Without one of these there is no driver to talk to (the second is Windows' Linux), and loading pynvml costs 20 ms.
 _DEVICE_FILES = ("/dev/nvidiactl", "/dev/dxg")
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
+class Gpu(NamedTuple):
     """A GPU or MIG instance: the framework's number for it, NVML's handle, and the name it keeps for life."""
 
-    index: int
+    number: int
     handle: Any  # opaque; pynvml has no annotations
     uuid: str
 
@@ -49,13 +47,13 @@ def visible_gpus(nvml: Any, environment: Mapping[str, str] = os.environ) -> list
     physical = list(_physical(nvml))
     wanted = environment.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
-        return [Gpu(index, handle, uuid) for index, (handle, uuid) in enumerate(physical) if uuid]
+        return [Gpu(number, handle, uuid) for number, (handle, uuid) in enumerate(physical) if uuid]
     found: list[Gpu] = []
-    for index, entry in enumerate(wanted.split(",")):
+    for number, entry in enumerate(wanted.split(",")):
         match = _match(nvml, entry.strip(), physical)
         if match is None or match[1] in {gpu.uuid for gpu in found}:
             break
-        found.append(Gpu(index, *match))
+        found.append(Gpu(number, *match))
     return found
 
 

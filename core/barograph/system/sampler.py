@@ -116,7 +116,7 @@ class SystemSampler:
             self._gauges.give_up("gpu", error)
             return None
         for gpu in gpus:
-            self._gauges.add(f"gpu/{gpu.index}", partial(gpu_gauges, nvml, gpu, self._pid))
+            self._gauges.add(f"gpu/{gpu.number}", partial(gpu_gauges, nvml, gpu, self._pid))
         return nvml
 
 

@@ -34,7 +34,7 @@ from barograph.system.nvml import start_nvml, visible_gpus
 def test_visible_devices_are_numbered_as_cuda_numbers_them(nvml: Any, wanted: str | None, found: object) -> None:
     """The variable orders, renumbers and hides; an entry that fits nothing ends the list."""
     environment = {} if wanted is None else {"CUDA_VISIBLE_DEVICES": wanted}
-    assert [(gpu.index, gpu.uuid[:5]) for gpu in visible_gpus(nvml, environment)] == found
+    assert [(gpu.number, gpu.uuid[:5]) for gpu in visible_gpus(nvml, environment)] == found
 
 
 def test_a_gpu_that_does_not_answer_keeps_its_number(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_a_gpu_that_does_not_answer_keeps_its_number(nvml: Any, monkeypatch: pyt
         return str(nvml.uuids[index])
 
     monkeypatch.setattr(nvml, "nvmlDeviceGetHandleByIndex", handle)
-    assert [gpu.index for gpu in visible_gpus(nvml, {})] == [1]
+    assert [gpu.number for gpu in visible_gpus(nvml, {})] == [1]
 
 
 def test_only_the_complaint_of_the_deprecated_binding_is_silenced(monkeypatch: pytest.MonkeyPatch, nvml: Any) -> None:

@@ -1,0 +1,113 @@
+"""One call of fit, validate, test or predict: where it stands, and the points it writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from barograph.integrations.lightning.ends import EarlyStops
+from barograph.integrations.lightning.logger import BarographLogger
+from barograph.integrations.lightning.pace import Pace
+from barograph.integrations.lightning.rates import Rates
+from barograph.integrations.lightning.shadow import Shadow
+from barograph.run import Run
+
+
+class Call:
+    """What is known of the call that is going on, on one rank. It goes with it, so the trainer is not kept alive."""
+
+    def __init__(self, trainer: Any, run: Run) -> None:
+        self.trainer = trainer
+        self.run = run
+        self.is_first_rank: bool = trainer.is_global_zero
+        self.function = str(trainer.state.fn.value)
+        self.is_fit = self.function == "fit"
+        self.loggers = [logger for logger in trainer.loggers if isinstance(logger, BarographLogger)]
+        self.pace = Pace()
+        self.rates = Rates(trainer)
+        self.stops = EarlyStops(trainer.callbacks)
+        self.shadows: list[Shadow] = []
+        self.reason: str | None = None
+        self.first_step = self.own_step
+        # An evaluation belongs to where the run has come to; a fit says where it begins once a checkpoint is restored.
+        self.offset = max(0, run.steps_done - self.own_step)
+        self._began_s = time.perf_counter()
+
+    @property
+    def own_step(self) -> int:
+        """Optimiser steps by Lightning's count for loggers, which disregards how many optimisers there are."""
+        return int(self.trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+    @property
+    def step(self) -> int:
+        """The run's step."""
+        return self.offset + self.own_step
+
+    def write(self, metrics: Mapping[str, Any], batch: int | None = None) -> int:
+        """Write what Lightning hands to loggers, and our own figures beside it; the step.
+
+        batch: Lightning's count of evaluation batches where the values are those of one such batch. Such values stand
+        at the optimiser step that was evaluated, with that count beside them, so that all curves share one axis.
+        """
+        trainer, at = self.trainer, self.step
+        frame: dict[str, Any] = {}
+        if trainer.training:
+            frame.update(self.pace.take(self.own_step))
+        if self.is_first_rank:
+            frame.update(self.rates.take() if trainer.training else {})
+            frame.update((name, _host_number(value)) for name, value in metrics.items())
+            if batch is None and "step" in frame:  # Lightning takes a metric of this name for the step
+                at = self.offset + int(frame.pop("step"))
+        if not frame:
+            return at
+        if self.is_first_rank:
+            self._add_position(frame, batch)
+        values = list(frame.values())
+        if all(type(value) is float or type(value) is int for value in values):
+            self.run.log_scalars(tuple(frame), values, at)
+        else:
+            self.run.log(frame, at)
+        return at
+
+    def _add_position(self, frame: dict[str, Any], batch: int | None) -> None:
+        trainer = self.trainer
+        frame.setdefault("epoch", trainer.current_epoch)
+        if batch is not None:
+            frame.setdefault(f"{trainer.state.stage.dataloader_prefix}/batch", batch)
+        if self.is_fit:
+            frame.setdefault("batch", trainer.fit_loop.total_batch_idx)
+            # by all ranks, which Lightning's sampler gives the same number each
+            frame.setdefault("samples", self.pace.samples * trainer.world_size)
+
+    def note_end(self, by: str | None = None) -> None:
+        """The event at the end. by: the class of the callback that asked for it."""
+        duration_s = time.perf_counter() - self._began_s
+        if not self.is_fit:
+            batches = getattr(self.trainer, f"{self.function}_loop").batch_progress.current.processed
+            self.run.event(f"{self.function}_end", batches=batches, duration_s=duration_s)
+            return
+        self.run.event(
+            "fit_end",
+            reason=self.reason,
+            by=by,
+            epochs=self.trainer.current_epoch,
+            steps=self.own_step - self.first_step,
+            batches=self.trainer.fit_loop.total_batch_idx + 1,
+            samples=self.pace.samples * self.trainer.world_size,
+            duration_s=duration_s,
+        )
+
+    def close(self) -> None:
+        """Give the trainer its methods back."""
+        while self.shadows:
+            self.shadows.pop().remove()
+
+
+def _host_number(value: Any) -> Any:
+    """The number in a tensor that lies in host memory; anything else, above all what is on a device, as it is."""
+    if isinstance(value, torch.Tensor) and value.is_cpu and value.numel() == 1:
+        return value.item()
+    return value

@@ -1,0 +1,254 @@
+"""BarographCallback: what a Lightning Trainer calls, and what is recorded at each call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from barograph.guard import guarded
+from barograph.integrations.lightning.attached import Attached
+from barograph.integrations.lightning.bases import Callback, package_of
+from barograph.integrations.lightning.call import Call
+from barograph.integrations.lightning.checkpoints import describe_checkpoint
+from barograph.integrations.lightning.describe import describe_loaders, describe_setup, summarize_layers
+from barograph.integrations.lightning.ends import reason_of_end, status_of
+from barograph.integrations.lightning.logger import BarographLogger
+from barograph.integrations.lightning.shadow import Shadow
+from barograph.run import Run
+
+_CHECKPOINT_KEY = "barograph"
+
+
+class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base made of the installed packages' classes
+    """Record a training: `Trainer(callbacks=BarographCallback())`, alone or in a list, of `lightning` or
+    `pytorch_lightning`.
+
+    run: the run to write to; without one the run that is open is used and left open, and if none is, a run is made and
+    closed. The other arguments are those of `barograph.init`, for a run that is made.
+
+    The step is Lightning's own for loggers: optimiser steps, however many optimisers there are. What the module logs
+    with `self.log` is recorded when and as Lightning hands it to loggers, also with `logger=False`, and a device is not
+    waited for. Of several processes each writes its own times and system figures, and rank 0 everything else; they
+    agree on the run by one broadcast through the trainer's strategy and never wait for each other otherwise.
+    """
+
+    def __init__(self, run: Run | None = None, **arguments: Any) -> None:
+        super().__init__(run, **arguments)
+        self._call: Call | None = None
+        self._loaded: dict[str, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy is not in the middle of a fit. Lightning hangs the module's log methods, and so the module, on us.
+        return {**vars(self), "_call": None, "log": None, "log_dict": None}
+
+    # -- beginning: on_fit_start comes after the trials of a tuner and after a checkpoint was read --------------------
+
+    @guarded
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Agree with every BarographLogger of the trainer on one run."""
+        for logger in trainer.loggers:
+            if isinstance(logger, BarographLogger):
+                if self.run is None and (self._is_unspecific or logger.run is not None):
+                    self.attachment = logger.attachment
+                logger.attachment = self.attachment
+                logger.is_served = True
+
+    @guarded
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Find or make the run, record the setup, and listen to what has no hook."""
+        self._begin(trainer, pl_module)
+
+    @guarded
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """As on_fit_start, for `trainer.validate()`; a validation within a fit has its run."""
+        if trainer.state.fn != "fit":
+            self._begin(trainer, pl_module)
+
+    @guarded
+    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
+        """As on_fit_start, for `trainer.test()`."""
+        self._begin(trainer, pl_module)
+
+    @guarded
+    def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
+        """As on_fit_start, for `trainer.predict()`."""
+        self._begin(trainer, pl_module)
+
+    @guarded
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Note the start, and where the fit's steps go on from the run's."""
+        call = self._call
+        if call is None:
+            return
+        # From a checkpoint of mid-epoch Lightning restores its counter of batches one short. That of steps is right,
+        # but with manual optimisation it counts those of each optimiser.
+        call.first_step = trainer.global_step if pl_module.automatic_optimization else call.own_step
+        goes_on = self._loaded.get("run_id") == call.run.id
+        base, self._loaded = (int(self._loaded["offset"]) if goes_on else 0), {}
+        if call.is_first_rank:
+            call.run.log_config({"data": describe_loaders(trainer)})
+            base += self.attachment.start_fit(
+                base + call.first_step,
+                framework=package_of(trainer).__name__.partition(".")[0],
+                epochs=trainer.max_epochs,
+                max_steps=trainer.max_steps,
+                checkpoint=trainer.ckpt_path,
+            )
+        call.offset = base
+        for logger in call.loggers:
+            logger.offset = base
+
+    # -- going on ----------------------------------------------------------------------------------------------------
+
+    @guarded
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Look what the last epoch's checks came to."""
+        if self._call is not None:
+            self._call.pace.epoch_begins()
+            self._call.stops.look()
+
+    @guarded
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Read the rates that this step is taken with: the schedulers have moved on when it is logged."""
+        if self._call is not None:
+            self._call.rates.read(optimizer, self._call.own_step)
+
+    @guarded
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Take the time and count the samples."""
+        if self._call is not None:
+            self._call.pace.batch_ended(batch, self._call.own_step)
+
+    @guarded
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note that early stopping checks now, if it does so at the end of epochs."""
+        if self._call is not None:
+            self._call.stops.look(self._call.step - 1, trainer.current_epoch)
+
+    @guarded
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note that early stopping checks now, if it does so after validation."""
+        if self._call is not None and self._call.is_fit and not trainer.sanity_checking:
+            self._call.stops.look(self._call.step, trainer.current_epoch)
+
+    @guarded
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Put the run's id into the checkpoint, so that a fit that goes on from it goes on in the run."""
+        if self._call is not None:
+            checkpoint[_CHECKPOINT_KEY] = {"run_id": self._call.run.id, "offset": self._call.offset}
+
+    @guarded
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Mapping[str, Any]) -> None:
+        """Take the run's id out of the checkpoint."""
+        if self._call is None:
+            self._loaded = dict(checkpoint.get(_CHECKPOINT_KEY) or {})
+
+    # -- ends --------------------------------------------------------------------------------------------------------
+
+    @guarded
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note why the fit ended."""
+        call = self._call
+        if call is None:
+            return
+        call.stops.look()
+        stops = call.stops.fired(trainer)
+        call.reason, by = reason_of_end(trainer, stops)
+        if call.is_first_rank:
+            for stop in stops:
+                call.run.event("early_stop", **stop)
+            call.note_end(by=by)
+
+    @guarded
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """The fit, validation, test or prediction is over: close the run if this callback made it."""
+        call, self._call = self._call, None
+        if call is None:
+            return
+        call.close()
+        if call.is_first_rank and not call.is_fit:
+            call.note_end()
+        self.attachment.end("finished", call.reason)
+
+    @guarded
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Note the exception, or Ctrl-C, or SIGTERM, that ends everything."""
+        call, self._call = self._call, None
+        if call is None and trainer.is_global_zero:  # it failed before it began; the other ranks are not asked
+            call = Call(trainer, self.attachment.begin(rank=trainer.global_rank, world=trainer.world_size))
+        if call is None:
+            return
+        call.close()
+        status, call.reason = status_of(exception)
+        kind = type(exception).__name__
+        call.run.event("exception", type=kind, message=str(exception), step=call.step, epoch=trainer.current_epoch)
+        if call.is_first_rank:
+            call.note_end()
+        self.attachment.end(status, kind, exception)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _begin(self, trainer: Any, module: Any) -> None:
+        run = self._agree_on_run(trainer)
+        if run is None:
+            return
+        self._call = call = Call(trainer, run)
+        for logger in call.loggers if call.is_first_rank else ():
+            logger.open()
+        call.shadows.append(Shadow(trainer._logger_connector, "log_metrics", before=self._on_logged))
+        if call.is_fit:
+            loop, pace = trainer.fit_loop.epoch_loop, call.pace
+            call.shadows += [
+                Shadow(trainer, "save_checkpoint", after=self._on_saved),
+                Shadow(loop, "_on_before_fetch", before=pace.fetch_begins),
+                Shadow(loop, "_on_after_fetch", before=pace.fetch_ended),
+            ]
+        if call.is_first_rank and (call.is_fit or not run.fits):  # an evaluation after a fit changes nothing about it
+            run.log_config(describe_setup(trainer, module))
+            run.log_text("model/summary", summarize_layers(module)[0])
+
+    def _agree_on_run(self, trainer: Any) -> Run | None:
+        """The run for all ranks: rank 0 finds or makes it and tells the others.
+
+        Whatever fails here, every rank comes to the broadcast; one that did not would leave the others waiting.
+        """
+        rank, world = trainer.global_rank, trainer.world_size
+        told = None
+        try:
+            if rank == 0:
+                loaded = self._loaded.get("run_id")
+                run_id = loaded or self._settled_id(trainer)
+                self.attachment.begin(rank=rank, world=world, run_id=run_id, resume=loaded is not None)
+                told = self.attachment.address
+        finally:
+            if world > 1:
+                told = trainer.strategy.broadcast(told)
+        if rank > 0 and told is not None:
+            self.attachment.begin(rank=rank, world=world, joining=told)
+        return None if told is None else self.run
+
+    def _settled_id(self, trainer: Any) -> str | None:
+        """The id that a logger has given to the run before there was one, for a folder's name."""
+        versions = [logger.version for logger in trainer.loggers if isinstance(logger, BarographLogger)]
+        return versions[-1] if versions and self.run is None else None
+
+    @guarded
+    def _on_logged(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record what Lightning is about to hand to its loggers."""
+        call = self._call
+        # a tuner's trial within the fit takes the callbacks away
+        if call is None or self not in call.trainer.callbacks:
+            return
+        for logger in call.loggers:
+            logger.skips_next = bool(metrics)  # Lightning hands over nothing if there is nothing
+        at = call.write(metrics, step)
+        if call.is_fit:
+            self.attachment.reached(at)
+
+    @guarded
+    def _on_saved(self, filepath: Any, weights_only: bool | None = None, storage_options: Any = None) -> None:
+        """Note a checkpoint that was saved, by a callback or by the user."""
+        call = self._call
+        if call is not None and call.is_first_rank:
+            about = describe_checkpoint(filepath, call.trainer.callbacks)
+            call.run.event("checkpoint", **about, step=call.step, epoch=call.trainer.current_epoch)

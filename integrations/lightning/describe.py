@@ -1,0 +1,244 @@
+"""What a training was set up with: model, data, optimisers, schedulers, the whole Trainer, and the model's layers."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from barograph.integrations.lightning.bases import package_of
+
+# Arguments of Trainer() that it keeps under the same name, or can tell under it.
+_TRAINER = (
+    "max_epochs", "min_epochs", "max_steps", "min_steps", "limit_train_batches", "limit_val_batches",
+    "limit_test_batches", "limit_predict_batches", "overfit_batches", "fast_dev_run", "val_check_interval",
+    "check_val_every_n_epoch", "num_sanity_val_steps", "log_every_n_steps", "accumulate_grad_batches",
+    "gradient_clip_val", "reload_dataloaders_every_n_epochs", "precision", "barebones", "num_nodes", "num_devices",
+    "world_size", "default_root_dir", "enable_autolog_hparams",
+)  # fmt: skip
+_LOADER = ("batch_size", "num_workers", "drop_last", "pin_memory", "persistent_workers", "prefetch_factor")
+_PLAIN = (str, int, float, bool, type(None))
+_ROWS = 5_000  # layers listed in a summary
+_PARTS = 200  # of a setting that is a collection; a callback may keep whole predictions
+
+
+def describe_setup(trainer: Any, module: Any) -> dict[str, Any]:
+    """The configuration known before the first batch, in sections."""
+    package = package_of(trainer)
+    optimizers = {label: _optimizer(one) for label, one in labelled(trainer.optimizers).items()}
+    schedulers = [_scheduler_config(config) for config in trainer.lr_scheduler_configs]
+    return {
+        "model": _model(module),
+        "data": _datamodule(trainer.datamodule),
+        "trainer": describe_trainer(trainer),
+        **({"optimizer": optimizers} if optimizers else {}),
+        **({"scheduler": schedulers} if schedulers else {}),
+        "framework": {
+            "name": package.__name__.partition(".")[0],
+            "version": package.__version__,
+            "torch": torch.__version__,
+            "backend": "torch",
+        },
+    }
+
+
+def describe_trainer(trainer: Any) -> dict[str, Any]:
+    """Every setting of the Trainer as it is in force, its callbacks and plugins with theirs."""
+    found = {name: getattr(trainer, name, None) for name in _TRAINER}
+    algorithm = getattr(trainer, "gradient_clip_algorithm", None)
+    connector = getattr(trainer, "_accelerator_connector", None)
+    return {
+        **found,
+        "accelerator": type(trainer.accelerator).__name__,
+        "strategy": type(trainer.strategy).__name__,
+        "precision_plugin": type(trainer.precision_plugin).__name__,
+        "gradient_clip_algorithm": getattr(algorithm, "value", algorithm),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "benchmark": torch.backends.cudnn.benchmark,
+        "detect_anomaly": getattr(trainer, "_detect_anomaly", None),
+        "inference_mode": getattr(trainer.test_loop, "inference_mode", None),
+        "sync_batchnorm": getattr(connector, "sync_batchnorm", None),
+        "use_distributed_sampler": getattr(connector, "use_distributed_sampler", None),
+        "profiler": type(trainer.profiler).__name__,
+        "loggers": [type(logger).__name__ for logger in trainer.loggers],
+        "callbacks": [{"class": type(one).__name__, **_plain_attributes(one)} for one in trainer.callbacks],
+    }
+
+
+def describe_loaders(trainer: Any) -> dict[str, Any]:
+    """Size and settings of the data of a fit; known once its first epoch begins."""
+    return {
+        "train": {"batches": trainer.num_training_batches, "loaders": _loaders(trainer.train_dataloader)},
+        "val": {"batches": trainer.num_val_batches, "loaders": _loaders(trainer.val_dataloaders)},
+    }
+
+
+def labelled(optimizers: list[Any]) -> dict[str, Any]:
+    """Each optimiser under its lower-case class name, numbered where there are several of a class."""
+    kinds = [type(_unwrapped(optimizer)).__name__.lower() for optimizer in optimizers]
+    return {
+        kind if kinds.count(kind) == 1 else f"{kind}{kinds[:index].count(kind)}": optimizers[index]
+        for index, kind in enumerate(kinds)
+    }
+
+
+def group_labels(optimizers: list[Any]) -> list[tuple[Any, list[str]]]:
+    """Each optimiser and what its parameter groups are called in `lr/<group>`.
+
+    A group's name if the user gave it one, else its number; a lone group of no name goes by its optimiser's label,
+    which stands before the others where there are several optimisers.
+    """
+    found = []
+    for label, optimizer in labelled(optimizers).items():
+        groups = optimizer.param_groups
+        numbers = [f"group{index}" if len(groups) > 1 else "" for index in range(len(groups))]
+        names = [group.get("name") or number for group, number in zip(groups, numbers, strict=True)]
+        prefix = label if len(optimizers) > 1 else ""
+        found.append((optimizer, ["/".join(part for part in (prefix, name) if part) or label for name in names]))
+    return found
+
+
+def summarize_layers(module: Any) -> tuple[str, dict[str, int]]:
+    """A table of the layers as text, and the model's parameter counts. Runs nothing, so touches no random state."""
+    rows = [("layer", "type", "parameters", "trainable")]
+    for name, layer in module.named_modules():
+        own = list(layer.parameters(recurse=False))
+        if name and (own or not any(layer.children())):
+            size, trainable = _count(own), _count(one for one in own if one.requires_grad)
+            rows.append((name, type(layer).__name__, f"{size:,}", f"{trainable:,}"))
+    everything = list(module.parameters())
+    counts = {
+        "parameters": _count(everything),
+        "trainable_parameters": _count(one for one in everything if one.requires_grad),
+        "size_bytes": sum(_count([one]) * one.element_size() for one in everything),
+    }
+    shown = rows[: _ROWS + 1]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(rows[0]))]
+    lines = [
+        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}" for row in shown
+    ]
+    if len(rows) > len(shown):
+        lines.append(f"and {len(rows) - len(shown):,} more layers")
+    lines.append(f"{counts['parameters']:,} parameters, {counts['trainable_parameters']:,} of them trainable")
+    return "\n".join(lines), counts
+
+
+def _count(parameters: Any) -> int:
+    # a lazy layer has no shape before its first batch
+    return sum(one.numel() for one in parameters if not torch.nn.parameter.is_lazy(one))
+
+
+def _model(module: Any) -> dict[str, Any]:
+    _, counts = summarize_layers(module)
+    return {
+        "class": type(module).__name__,
+        "hyperparameters": hyperparameters(module),
+        "automatic_optimization": module.automatic_optimization,
+        **counts,
+    }
+
+
+def _datamodule(datamodule: Any) -> dict[str, Any]:
+    if datamodule is None:
+        return {}
+    return {"class": type(datamodule).__name__, "hyperparameters": hyperparameters(datamodule)}
+
+
+def hyperparameters(owner: Any) -> dict[str, Any]:
+    """What `save_hyperparameters()` kept; `_class_path` is LightningCLI's own."""
+    found = getattr(owner, "hparams", None) or {}
+    return {str(name): value for name, value in found.items() if name != "_class_path"}
+
+
+def _loaders(loaders: Any) -> list[dict[str, Any]]:
+    flattened = getattr(loaders, "flattened", None)  # a CombinedLoader
+    if flattened is None:
+        flattened = list(_leaves(loaders))
+    return [_loader(loader) for loader in flattened]
+
+
+def _leaves(loaders: Any) -> Iterator[Any]:
+    if isinstance(loaders, Mapping):
+        loaders = list(loaders.values())
+    if isinstance(loaders, (list, tuple)):
+        for loader in loaders:
+            yield from _leaves(loader)
+    elif loaders is not None:
+        yield loaders
+
+
+def _loader(loader: Any) -> dict[str, Any]:
+    dataset = getattr(loader, "dataset", None)
+    return {
+        "class": type(loader).__name__,
+        **{name: getattr(loader, name) for name in _LOADER if hasattr(loader, name)},
+        "sampler": type(loader.sampler).__name__ if getattr(loader, "sampler", None) is not None else None,
+        "dataset": type(dataset).__name__ if dataset is not None else None,
+        "samples": _length(dataset),
+    }
+
+
+def _length(dataset: Any) -> int | None:
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):  # an iterable dataset
+        return None
+
+
+def _unwrapped(optimizer: Any) -> Any:
+    return getattr(optimizer, "optimizer", optimizer)  # DeepSpeed and Lightning wrap the user's
+
+
+def _optimizer(optimizer: Any) -> dict[str, Any]:
+    groups = [
+        {
+            **{name: _plain(value) for name, value in group.items() if name != "params"},
+            "tensors": len(group["params"]),
+            "parameters": _count(group["params"]),
+        }
+        for group in optimizer.param_groups
+    ]
+    return {"class": type(_unwrapped(optimizer)).__name__, "groups": groups}
+
+
+def _scheduler_config(config: Any) -> dict[str, Any]:
+    names = ("name", "interval", "frequency", "reduce_on_plateau", "monitor")
+    return {**_scheduler(config.scheduler), **{name: getattr(config, name, None) for name in names}}
+
+
+def _scheduler(scheduler: Any) -> dict[str, Any]:
+    parts = [_scheduler(part) for part in getattr(scheduler, "_schedulers", ())]  # SequentialLR, ChainedScheduler
+    return {
+        "class": type(scheduler).__name__,
+        "settings": _plain_attributes(scheduler),
+        **({"schedulers": parts} if parts else {}),
+    }
+
+
+def _plain_attributes(owner: Any) -> dict[str, Any]:
+    """The public attributes of an object that say something in a configuration: no tensors, modules or open files."""
+    found = {}
+    for name, value in getattr(owner, "__dict__", {}).items():
+        if name.startswith("_"):
+            continue
+        plain = _plain(value)
+        if plain is not None or value is None:
+            found[name] = plain
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON could hold it; None for what is none, and for collections too large to be one."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.item() if value.numel() == 1 else None
+    if isinstance(value, (list, tuple)) and len(value) <= _PARTS:
+        return [_plain(part) for part in value]
+    if isinstance(value, Mapping) and len(value) <= _PARTS:
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (types.FunctionType, type)):
+        return value.__qualname__
+    return None

@@ -1,0 +1,86 @@
+"""How fast batches pass: the time a step takes, the wait for its data, and the samples in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+
+class Pace:
+    """Adds up the batches since figures were last taken.
+
+    A batch lasts from the beginning of its fetch to its end, so validation, checkpoints and whatever else happens
+    between two batches is in no figure, and the wait is a part of the time. On a device that works asynchronously a
+    single step says little, the mean over several is right.
+    """
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self._began_s: float | None = None
+        self._fetch_began_s = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._batches = self._batch_samples = 0
+        self._first_step = 0
+        self._busy_s = self._waited_s = 0.0
+
+    def fetch_begins(self) -> None:
+        """The loop asks for a batch."""
+        self._fetch_began_s = perf_counter()
+        if self._began_s is None:  # a loader of unknown length is asked twice for its first batch
+            self._began_s = self._fetch_began_s
+
+    def fetch_ended(self) -> None:
+        """The batch is there."""
+        self._waited_s += perf_counter() - self._fetch_began_s
+
+    def epoch_begins(self) -> None:
+        """A fetch that found no batch belongs to none."""
+        self._began_s = None
+
+    def batch_ended(self, batch: Any, step: int) -> None:
+        """The work on this batch, a part of optimiser step `step`, is done."""
+        if self._began_s is not None:
+            self._busy_s += perf_counter() - self._began_s
+            self._began_s = None
+        if not self._batches:
+            self._first_step = step
+        samples = count_samples(batch) or 0
+        self.samples += samples
+        self._batch_samples += samples
+        self._batches += 1
+
+    def take(self, step: int) -> dict[str, float]:
+        """Means over the optimiser steps since the last call, up to `step`; nothing if there was no batch."""
+        figures: dict[str, float] = {}
+        if self._batches and self._busy_s > 0.0:
+            steps = max(1, step - self._first_step + 1)
+            figures = {"time/step_s": self._busy_s / steps, "time/data_s": self._waited_s / steps}
+            if self._batch_samples:
+                figures["throughput/samples_per_s"] = self._batch_samples / self._busy_s
+        self._forget()
+        return figures
+
+
+def count_samples(batch: Any) -> int | None:
+    """The samples in a batch: what it says itself, else the first dimension of its first tensor; None if unknown."""
+    shape = getattr(batch, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if len(shape) else 1
+    for name in ("num_graphs", "batch_size"):  # batches of graphs, and classes of the user's own
+        count = getattr(batch, name, None)
+        if isinstance(count, int):
+            return count
+    if isinstance(batch, Mapping):
+        parts: Any = batch.values()
+    elif isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
+        parts = batch
+    else:
+        return None
+    for part in parts:
+        count = len(batch) if isinstance(part, (str, bytes, int, float)) else count_samples(part)
+        if count is not None:
+            return count
+    return None

@@ -188,7 +188,7 @@ typedef struct {
     size_t number_count;
     unsigned char *buffer; /* the frame being made */
     size_t buffer_bytes;
-    long long size, frames, file_records, file_points, calls, points, last_step;
+    long long size, file_records, file_points, calls, points, last_step;
     long long lost_records, lost_points, lost_bytes;
     char has_step;
     double cost_s;
@@ -209,7 +209,6 @@ static void note_written(Appender *self, int kind, size_t frame_bytes)
 {
     self->file_records += is_counted(kind);
     self->file_points += points_in(kind, frame_bytes - HEAD_BYTES);
-    self->frames++;
     self->size += (int64_t)frame_bytes;
     self->sequence++;
 }
@@ -1024,7 +1023,7 @@ static PyMethodDef methods[] = {
 #define FIELD(name, type) {#name, type, offsetof(Appender, name), READONLY, NULL}
 static PyMemberDef members[] = {
     FIELD(is_blocked, T_BOOL),       FIELD(error, T_INT),           FIELD(size, T_LONGLONG),
-    FIELD(frames, T_LONGLONG),       FIELD(file_records, T_LONGLONG), FIELD(file_points, T_LONGLONG),
+    FIELD(file_records, T_LONGLONG), FIELD(file_points, T_LONGLONG),
     FIELD(calls, T_LONGLONG),        FIELD(points, T_LONGLONG),     FIELD(cost_s, T_DOUBLE),
     FIELD(lost_records, T_LONGLONG), FIELD(lost_points, T_LONGLONG), FIELD(lost_bytes, T_LONGLONG),
     {NULL, 0, 0, 0, NULL},

@@ -18,8 +18,6 @@ class Appender:
     """The errno of the last refusal; 0 if the last flush() met none."""
     size: int
     """Bytes in the file, as far as this appender wrote them."""
-    frames: int
-    """Frames written since it was made."""
     file_records: int
     """Records in the file of now: frames of points, of JSON, of statistics."""
     file_points: int

@@ -77,7 +77,6 @@ class Appender:
         self.is_blocked = True
         self.error = 0
         self.size = 0
-        self.frames = 0
         self.file_records = 0
         self.file_points = 0
         self.calls = calls
@@ -150,7 +149,7 @@ class Appender:
     def _append_points(self, keys: _KeySet, step: int, values: tuple[float, ...], time_s: float | None) -> None:
         if values:
             payload = keys.pack(keys.number, step, time() if time_s is None else time_s, *values)
-            self._put(_SCALARS, payload)
+            self._put(_SCALARS, payload, keys)
             self.points += len(values)
             if keys is not self._rows_set or len(self._rows) >= _ROWS_A_PORTION:
                 self._fold()
@@ -202,9 +201,9 @@ class Appender:
         with self._lock:
             return self._put(kind, payload)
 
-    def _put(self, kind: int, payload: bytes) -> bool:
+    def _put(self, kind: int, payload: bytes, keys: _KeySet | None = None) -> bool:
         if not self.is_blocked:
-            if self._write_item(kind, payload):
+            if self._write_item(kind, payload, keys):
                 return True
             self.is_blocked = True
             if self._open_frame and self._open_payload is payload:
@@ -217,21 +216,20 @@ class Appender:
             self._waiting_bytes += cost
         return False
 
-    def _write_item(self, kind: int, payload: bytes) -> bool:
+    def _write_item(self, kind: int, payload: bytes, keys: _KeySet | None) -> bool:
+        """Write a frame, before it the rest of one that was begun and, where that is due, its key set."""
         if self._open_frame and not self._settle():
             return False
-        if kind == _SCALARS and not self._announce(self._sets_by_number[int.from_bytes(payload[:4], "little")]):
-            return False
+        if keys is not None and (keys.announced < 0 or self._sequence - keys.announced > REPEAT_KEYS_AFTER):
+            return self._announce(keys) and self._write_frame(kind, payload)
         return self._write_frame(kind, payload)
 
     def _announce(self, keys: _KeySet) -> bool:
-        """Write a key set if it is due; False if the disk refuses."""
-        if keys.announced < 0 or self._sequence - keys.announced > REPEAT_KEYS_AFTER:
-            definition = encode_keys(keys.number, keys.names)
-            for _ in range(2 if keys.announced < 0 else 1):
-                if not self._write_frame(_KEYS, definition):
-                    return False
-            keys.announced = self._sequence - 1
+        definition = encode_keys(keys.number, keys.names)
+        for _ in range(2 if keys.announced < 0 else 1):
+            if not self._write_frame(_KEYS, definition):
+                return False
+        keys.announced = self._sequence - 1
         return True
 
     def _write_frame(self, kind: int, payload: bytes) -> bool:
@@ -256,10 +254,11 @@ class Appender:
         if there + written < len(whole):
             self.error = errno.ENOSPC  # the next write would say so; most often it is this
             return False
-        kind, points = whole[2], (len(whole) - _BEFORE_POINTS) // 8 if whole[2] == _SCALARS else 0
-        self.file_records += kind in COUNTED_TYPES
-        self.file_points += points
-        self.frames += 1
+        if whole[2] == _SCALARS:
+            self.file_records += 1
+            self.file_points += (len(whole) - _BEFORE_POINTS) // 8
+        elif whole[2] in COUNTED_TYPES:
+            self.file_records += 1
         # No instruction among these can be interrupted: the state goes from "begun" to "there" at once.
         self.size, self._sequence, self._open_frame = self.size + len(whole), self._sequence + 1, b""
         return True
@@ -276,7 +275,9 @@ class Appender:
                 if not self._waiting:
                     self.is_blocked = False
                     return True
-                if not self._write_item(*self._waiting[0]):
+                kind, payload = self._waiting[0]
+                number = int.from_bytes(payload[:4], "little")
+                if not self._write_item(kind, payload, self._sets_by_number[number] if kind == _SCALARS else None):
                     return False
             return False
 

@@ -26,7 +26,7 @@ EXACT_INTEGER = 2**53  # up to here, both ways, a double holds every integer
 
 _PAIR = struct.Struct("<II")
 _NUMBER = struct.Struct("<I")
-_SUMMED_HEAD = struct.Struct("<2sBIIH")
+_CHECKED_HEAD = struct.Struct("<2sBII")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _WRITER_ID = re.compile(r"a\d+-r\d+-[a-z0-9]{8}")
 # Bound at import, so that a patched json module changes nothing here. ASCII keeps lone surrogates and any reader happy.
@@ -68,10 +68,10 @@ def seed_of(writer_id: str) -> int:
 
 def frame(seed: int, kind: int, sequence: int, payload: bytes) -> bytes:
     """A whole frame. The payload must not be longer than LENGTH_LIMIT."""
-    checked = _SUMMED_HEAD.pack(MAGIC, kind, len(payload), sequence, 0)[:CHECKED_BYTES]
-    check = crc32(checked, seed) & 0xFFFF
-    summed = checked + check.to_bytes(2, "little")
-    return summed + crc32(payload, crc32(summed, seed)).to_bytes(4, "little") + payload
+    head = _CHECKED_HEAD.pack(MAGIC, kind, len(payload), sequence)
+    crc = crc32(head, seed)
+    check = (crc & 0xFFFF).to_bytes(2, "little")
+    return head + check + crc32(payload, crc32(check, crc)).to_bytes(4, "little") + payload
 
 
 def points_in(kind: int, payload: bytes) -> int:

@@ -92,7 +92,7 @@ class Journal:
         self._counted_lost = (0, 0, 0)
         self._degraded_since_s: float | None = None
         self._reason = ""
-        self._synced_frames = 0
+        self._synced_size = 0
         self._folder_is_synced = False
         now = monotonic()
         self._sync_at, self._retry_at, self._beat_at, self._retry_after_s = now + sync_every_s, now, now, _RETRY_FIRST_S
@@ -318,6 +318,7 @@ class Journal:
         except OSError as error:
             return error.errno or 5
         self._fd = fd
+        self._synced_size = 0
         self._folder_is_synced = False
         self._appender.begin(fd, seed_of(self.writer_id), self._header())
         return 0
@@ -343,8 +344,7 @@ class Journal:
         if size < expected_size:
             self._warn_once("cut", f"{self.path} was cut to {size} bytes from outside; writing goes on")
             a.renew(self._header())
-        if a.frames != self._synced_frames:
-            frames = a.frames
+        if expected_size != self._synced_size:
             try:
                 disk.sync(self._fd)
                 if not self._folder_is_synced:
@@ -357,7 +357,7 @@ class Journal:
                 self._note_gap(f"sync failed: {error.strerror}", time(), (0, 0, 0))
                 self._move()
             else:
-                self._synced_frames = frames
+                self._synced_size = expected_size
 
     def _move(self) -> None:
         """Go on in a new file."""

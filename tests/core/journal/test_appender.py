@@ -57,7 +57,7 @@ def _call(one: Appender, call: tuple[Any, ...]) -> object:
 
 def _state(one: Appender) -> list[object]:
     numbers = (
-        "is_blocked size frames file_records file_points calls points last_step lost_records lost_points lost_bytes"
+        "is_blocked size file_records file_points calls points last_step lost_records lost_points lost_bytes"
     ).split()
     return [getattr(one, name) for name in numbers] + [repr(one.summary())]
 

@@ -57,6 +57,13 @@ def fitted_parts(estimator: Any) -> list[tuple[str, Any]]:
     return _named(fitted) if isinstance(fitted, list) else declared_parts(estimator)
 
 
+def learner(estimator: Any) -> Any:
+    """The estimator that learns in the end: the last step of a pipeline, however deep."""
+    while isinstance(steps := getattr(estimator, "steps", None), list) and steps and is_estimator(steps[-1][1]):
+        estimator = steps[-1][1]
+    return estimator
+
+
 def structure(estimator: Any) -> object:
     """What makes two estimators of one class comparable: equal for two whose parameters have the same names."""
     parts = tuple((name, type(part)) for name, part in declared_parts(estimator))

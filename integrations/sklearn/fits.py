@@ -17,6 +17,7 @@ from barograph.integrations.sklearn.estimators import (
     fitted_numbers,
     fitted_parts,
     kind,
+    learner,
     parameters,
     shape_of,
     summary,
@@ -61,18 +62,20 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
         if fitted.in_full:
             run.event("fit_end", **about, reason="exception" if isinstance(error, Exception) else "interrupted")
         return
-    tried, found = search(estimator), curves(estimator)
+    model = learner(estimator)
+    tried, found = search(estimator), curves(model)
     if _reports_itself(estimator):
         first = last = max(run.steps_done - 1, 0)
     else:
-        first, last = recorder.write_series(tried.series if tried else _new_points(estimator, fitted, found))
+        first, last = recorder.write_series(tried.series if tried else _new_points(model, fitted, found))
     run.log(_results(call, tried, found), last)
     fitted.step = last
     recorder.remember(estimator, fitted)
-    recorder.remember_prediction(result, fitted, identify(call.argument("X", 1)))
+    if result is not estimator:  # fit_predict, fit_transform
+        recorder.remember_prediction(result, fitted, identify(call.argument("X", 1)))
     if not fitted.in_full:
         return
-    stop = early_stop(estimator, found)
+    stop = early_stop(model, found)
     if stop is not None:
         best = stop["best_iteration"]
         run.event("early_stop", fit=fitted.number, best_step=None if best is None else first + best, **stop)
@@ -83,9 +86,9 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
         if tried.table is not None:
             run.log_table(*tried.table, last)
     about |= _inside(call.part, estimator)
-    about |= {"reason": _end_reason(estimator, stop is not None), "first_step": first, "last_step": last}
-    about |= {"iterations": iterations(estimator)[0], "classes": _class_count(estimator)}
-    run.event("fit_end", **about, fitted=fitted_numbers(estimator))
+    about |= {"reason": _end_reason(model, stop is not None), "first_step": first, "last_step": last}
+    about |= {"iterations": iterations(model)[0], "classes": _class_count(model)}
+    run.event("fit_end", **about, fitted=fitted_numbers(model))
 
 
 def _log_settings(
@@ -114,10 +117,11 @@ def _results(call: Call, tried: Tried | None, found: Mapping[str, object]) -> di
     results = {f"time/{'partial_fit' if call.about == 'partial_fit' else 'fit'}_s": call.seconds}
     if samples and call.seconds > 0:
         results["throughput/samples_per_s"] = samples / call.seconds
-    taken, _ = iterations(call.estimator)
+    model = learner(call.estimator)
+    taken, _ = iterations(model)
     if taken is not None:
         results["fit/iterations"] = float(taken)
-    numbers = fitted_numbers(call.estimator)
+    numbers = fitted_numbers(model)
     results |= {key: numbers[name] for name, key in RESULTS.items() if name in numbers and key not in found}
     results |= {f"time/fit/{name}_s": part.seconds for name, part in _timed_parts(call.part, call.estimator)}
     return results | (tried.best if tried is not None else {})
@@ -125,7 +129,7 @@ def _results(call: Call, tried: Tried | None, found: Mapping[str, object]) -> di
 
 def _reports_itself(estimator: Any) -> bool:
     """Whether a callback of ours in the estimator (XGBoost's) writes the fit into the same run."""
-    callbacks = getattr(estimator, "callbacks", None)
+    callbacks = getattr(learner(estimator), "callbacks", None)
     return isinstance(callbacks, (list, tuple)) and any(
         type(callback).__module__.startswith("barograph.") for callback in callbacks
     )

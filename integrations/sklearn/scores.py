@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from barograph.integrations.sklearn.calls import Call
+from barograph.integrations.sklearn.callsite import split_at_call
 from barograph.integrations.sklearn.metrics import Measured
 from barograph.integrations.sklearn.recorder import MOST_EVENTS, Recorder
 from barograph.integrations.sklearn.searches import cross_validation
@@ -25,7 +26,8 @@ def used(recorder: Recorder, call: Call, result: Any) -> None:
     if call.about != "score":
         recorder.remember_prediction(result, fitted, X)
     elif isinstance(result, (int, float, np.number)):
-        numbers[f"{fitted.splits.name(X, identify(call.argument('y', 2)))}/score"] = float(result)
+        split = fitted.splits.name(X, identify(call.argument("y", 2)), split_at_call())
+        numbers[f"{split}/score"] = float(result)
     recorder.run.log(numbers, fitted.step)
 
 
@@ -33,7 +35,7 @@ def evaluated(recorder: Recorder, function: Callable[..., Any], call: Call, resu
     """A metric function was called."""
     measured = Measured(function, call.args, call.kwargs, result)
     fitted, X = recorder.origin_of(measured.guess)
-    split = fitted.splits.name(identify(measured.features) or X, identify(measured.truth))
+    split = fitted.splits.name(identify(measured.features) or X, identify(measured.truth), split_at_call())
     key = f"{split}/{measured.name}"
     if measured.value is not None:
         recorder.run.log({key: measured.value}, fitted.step)

@@ -30,20 +30,23 @@ def search(estimator: Any) -> Tried | None:
         return None
     columns: dict[str, list[Any]] = {"candidate": list(range(len(results["params"])))}
     columns |= {name: _cells(values) for name, values in results.items() if name != "params"}
-    scores = [name.removeprefix("mean_test_") for name in results if name.startswith("mean_test_")]
-    series = {}
-    for name in scores:
-        series[f"search/{name}"] = _floats(results[f"mean_test_{name}"])
-        series[f"search/{name}_std"] = _floats(results[f"std_test_{name}"])
-        if f"mean_train_{name}" in results:
-            series[f"search/train_{name}"] = _floats(results[f"mean_train_{name}"])
+    series: dict[str, list[float]] = {}
+    best: dict[str, float] = {}
+    about: dict[str, Any] = {"candidates": len(results["params"]), "folds": getattr(estimator, "n_splits_", None)}
+    index = getattr(estimator, "best_index_", None)
+    for column in results:
+        if column.startswith("mean_test_"):
+            score = column.removeprefix("mean_test_")
+            name = _scoring_name(getattr(estimator, "scoring", None)) if score == "score" else score
+            series[f"search/{name}"] = _floats(results[column])
+            series[f"search/{name}_std"] = _floats(results[f"std_test_{score}"])
+            if f"mean_train_{score}" in results:
+                series[f"search/train_{name}"] = _floats(results[f"mean_train_{score}"])
+            if index is not None:
+                best[f"val/{name}"] = series[f"search/{name}"][index]
     if "mean_fit_time" in results:
         series["search/fit_s"] = _floats(results["mean_fit_time"])
-    about: dict[str, Any] = {"candidates": len(results["params"]), "folds": getattr(estimator, "n_splits_", None)}
-    best: dict[str, float] = {}
-    index = getattr(estimator, "best_index_", None)
     if index is not None:
-        best = {f"val/{name}": series[f"search/{name}"][index] for name in scores}
         best["search/best_candidate"] = float(index)
         about |= {"best_candidate": int(index), "best_params": dict(results["params"][index])}
         about |= {"best_score": getattr(estimator, "best_score_", None)}

@@ -70,7 +70,7 @@ class _DataSet:
 
 
 class Splits:
-    """The data sets that one fitted estimator met: "train" is what it was fitted on, the next one is "test"."""
+    """The data sets that one fitted estimator met: "train" is what it was fitted on, then come the others."""
 
     def __init__(self, X: Identity | None, y: Identity | None) -> None:
         self._train = _DataSet("train")
@@ -79,10 +79,11 @@ class Splits:
         self._others: list[_DataSet] = []
         self._last = "test"
 
-    def name(self, X: Identity | None, y: Identity | None) -> str:
+    def name(self, X: Identity | None, y: Identity | None, said: str | None = None) -> str:
         """The split of data that is given by its features, its targets, or both; the targets decide.
 
-        With neither it is the one named last.
+        said: what the user's code calls it, for data that was not seen before; without it that is "test", and "test_2"
+        for the next set. With neither features nor targets it is the split named last.
         """
         if X is None and y is None:
             return self._last
@@ -91,13 +92,20 @@ class Splits:
             (one for one in known if one.holds(X, 0)), None
         )
         if found is None:
-            if len(self._others) == _TOLD_APART:
-                self._last = self._others[0].split
-                return self._last
-            number = len(self._others) + 1
-            found = _DataSet("test" if number == 1 else f"test_{number}")
-            self._others.append(found)
+            found = self._unseen(said)
         found.learn(X, 0)
         found.learn(y, 1)
         self._last = found.split
         return self._last
+
+    def _unseen(self, said: str | None) -> _DataSet:
+        named = next((one for one in [self._train, *self._others] if one.split == said), None)
+        unnamed = [one for one in self._others if one.split.startswith("test")]
+        if named is not None:
+            return named
+        if said is None and len(unnamed) == _TOLD_APART:
+            return unnamed[0]
+        number = len(unnamed) + 1
+        found = _DataSet(said or ("test" if number == 1 else f"test_{number}"))
+        self._others.append(found)
+        return found

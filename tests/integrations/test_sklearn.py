@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,16 @@ def test_a_pipeline_is_one_fit_with_the_times_of_its_steps(data: Any) -> None:
     assert changed["steps.columns.transformers.left"] == "Pipeline"
 
 
+def test_a_pipeline_learns_as_its_last_step_does(data: Any) -> None:
+    """Curves, iterations and early stopping are those of the estimator at its end."""
+    X, _, y, _ = data
+    model = make_pipeline(StandardScaler(), MLPClassifier((4,), early_stopping=True, n_iter_no_change=2))
+    view = recorded(lambda: model.fit(X, y))
+    assert list(series(view, "train/loss").values()) == model[-1].loss_curve_
+    assert view.events("early_stop")[0].data["by"] == "MLPClassifier"
+    assert view.events("fit_end")[0].data["iterations"] == model[-1].n_iter_
+
+
 def test_members_of_an_ensemble_are_parts_of_its_fit(data: Any) -> None:
     """Named members have their times; the fit is one."""
     X, _, y, _ = data
@@ -332,11 +343,14 @@ def test_a_halving_search_with_several_scores_keeps_all_of_them(data: Any) -> No
     grid = {"max_depth": [1, 2, 3]}
     halving = HalvingGridSearchCV(DecisionTreeClassifier(random_state=0), grid, cv=2, random_state=0)
     several = GridSearchCV(DecisionTreeClassifier(), grid, cv=2, scoring=["accuracy", "f1"], refit=False)
-    view = recorded(lambda: (halving.fit(X, y), several.fit(X, y)))
-    first, second = view.tables("search/candidates")
+    named = GridSearchCV(DecisionTreeClassifier(), grid, cv=2, scoring="roc_auc", return_train_score=True)
+    view = recorded(lambda: [one.fit(X, y) for one in (halving, several, named)])
+    first, second, _ = view.tables("search/candidates")
     assert "n_resources" in first.columns
     assert {"split0_test_accuracy", "split0_test_f1"} <= set(second.columns)
     assert len(view.metric("search/f1").steps) == 3
+    assert view.metric("val/roc_auc").values.tolist() == [named.best_score_]
+    assert list(series(view, "search/train_roc_auc").values()) == named.cv_results_["mean_train_score"].tolist()
 
 
 def test_cross_validation_is_a_series_over_the_folds(data: Any) -> None:
@@ -388,6 +402,41 @@ def test_scores_are_recorded_under_the_split_they_are_about(data: Any) -> None:
     view = recorded(do)
     assert [view.metric(f"{split}/score").values[0] for split in ("train", "test", "test_2")] == scores
     assert len(view.metric("time/score_s").steps) == 3
+
+
+def test_a_split_is_called_what_the_user_calls_it() -> None:
+    """Where data was not seen before, the names at the place of the call say what it is."""
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    X_train, X_valid, Xtest = X[:8], X[8:14], X[14:]
+    y_train, y_valid, ytest = y[:8], y[8:14], y[14:]
+
+    def do() -> None:
+        train_model = DummyClassifier().fit(X_train, y_train)
+        for _ in range(2):
+            train_model.score(X_valid, y_valid.copy())
+        accuracy_score(ytest, train_model.predict(Xtest))
+        train_model.score(X_train.copy(), y_train.copy())
+
+    view = recorded(do)
+    scores = {key for key in view.metrics() if key.endswith(("/score", "/accuracy"))}
+    assert scores == {"val/score", "test/accuracy", "train/score"}
+
+
+def test_data_is_not_kept_alive(data: Any) -> None:
+    """What the user deletes is gone, data and models alike, while the block is still open."""
+    X, _, y, _ = data
+
+    def do() -> None:
+        mine, targets = X.copy(), y.copy()
+        model = DecisionTreeClassifier(max_depth=1)
+        guess = model.fit(mine, targets).predict(mine)
+        model.score(mine, targets)
+        accuracy_score(targets, guess)
+        left = [weakref.ref(one) for one in (mine, targets, model, guess)]
+        del mine, targets, model, guess
+        assert [one() for one in left] == [None] * 4
+
+    recorded(do)
 
 
 def test_metric_functions_imported_by_name_before_are_recorded(data: Any) -> None:

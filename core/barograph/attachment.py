@@ -5,12 +5,20 @@ Every integration's callback holds one Attachment and asks it for a run when a f
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from barograph import starting
 from barograph.open_runs import joinable_run
 from barograph.run import Run
 from barograph.store.layout import find_store, new_run_id
+
+
+class Address(NamedTuple):
+    """What a process must know to write to a run that another one began."""
+
+    store: str
+    run_id: str
+    attempt: int
 
 
 class Attachment:
@@ -37,6 +45,12 @@ class Attachment:
         return self._run
 
     @property
+    def address(self) -> Address | None:
+        """Where other processes find the run in use, so that they can join it."""
+        run = self._run
+        return None if run is None else Address(str(run.store_path), run.id, run.attempt)
+
+    @property
     def owns_run(self) -> bool:
         """Whether this callback made the run it writes to, and so closes it."""
         return self._run is not None and self._run is self._own
@@ -48,25 +62,31 @@ class Attachment:
         rank: int | None = None,
         world: int | None = None,
         run_id: str | None = None,
+        resume: bool = False,
+        joining: Address | None = None,
+        in_fit: bool = True,
     ) -> Run:
         """The run for the fit (or evaluation) that begins now.
 
-        config: stored with the run. rank, world, run_id: what the framework knows of its processes; with several
-        processes all of them write the run `run_id`, copies included.
+        config: stored with the run. rank, world: what the framework knows of its processes; with several, rank 0 begins
+        without `joining`, tells the others its `address`, and they begin with that. run_id: the id of a run made now;
+        resume: go on with that run. in_fit: whether an end() is to follow, without which the run has failed.
         """
         if self._in_fit and self.owns_run:
             self.end("failed", "the fit before this one did not come to its end")
         together = world is not None and world > 1
-        if self._given is not None:
+        if joining is not None:
+            self._run = self._own = self._joined(joining, rank or 0, world or 1)
+        elif self._given is not None:
             self._run = self._given
         elif self._is_copy and not together:
             self._run = self._own = self._usable_own() or self._begin_child()
-        elif not together and self._usable_own() is None and (open_run := joinable_run()) is not None:
+        elif self._usable_own() is None and (open_run := joinable_run()) is not None:
             self._run = open_run
         else:
-            self._run = self._own = self._usable_own() or self._begin_own(rank, world, run_id)
-        self._in_fit = True
-        if self._run is self._own:
+            self._run = self._own = self._usable_own() or self._begin_own(rank, world, run_id, resume)
+        self._in_fit = in_fit
+        if in_fit and self._run is self._own:
             self._run.expected_end = "the fit did not come to its end"
         if config:
             self._run.log_config(config)
@@ -121,10 +141,17 @@ class Attachment:
         self._own.reopen()
         return self._own
 
-    def _begin_own(self, rank: int | None, world: int | None, run_id: str | None) -> Run:
+    def _joined(self, address: Address, rank: int, world: int) -> Run:
+        """Rank 0's run in this process: the one open here already, or opened now."""
+        own = self._usable_own()
+        if own is not None and own.id == address.run_id:
+            return own
+        return starting.join(address.store, address.run_id, address.attempt, rank, world)
+
+    def _begin_own(self, rank: int | None, world: int | None, run_id: str | None, resume: bool) -> Run:
         arguments = dict(self._arguments)
         if run_id is not None:
-            arguments.setdefault("id", run_id)
+            arguments = {"id": run_id, "resume": resume, **arguments}
         return starting.init(**arguments, rank=rank, world=world, joinable=False)
 
     def _begin_child(self) -> Run:

@@ -196,6 +196,29 @@ class Recording:
         say(lines)
 
 
+def join(store: str, run_id: str, attempt: int, rank: int, world: int) -> Run:
+    """Write to a run, as one of its ranks, that rank 0 has begun."""
+    settings = Settings.read(on_wrong=warn)
+    root = find_store(store)
+    folder = RunFolder(root / "runs" / run_id)
+    manifest = folder.read_manifest() if settings.mode == "on" else {}
+    recording = Recording(
+        run_id,
+        str(manifest.get("name", run_id)),
+        str(manifest.get("project", "")),
+        root,
+        folder.path,
+        Process(rank, world),
+        attempt,
+        settings,
+        joinable=False,
+        speaks=False,
+    )
+    run = Run(recording)
+    run.start()
+    return run
+
+
 def make_run(run_id: str, arguments: Mapping[str, Any]) -> None:
     """Make the folder of a run that only has children: the parent of copies that work in other processes."""
     tags, notes = list(arguments.get("tags", ())), arguments.get("notes", "")

@@ -55,7 +55,8 @@ class Taker:
         """Hand over what has arrived from devices; never waits."""
         for device in self._devices.values():
             for arrived in device.arrived():
-                target, mark, names = arrived.mark  # type: ignore[misc]  # what take() gave
+                order: Any = arrived.mark  # Any: what take() gave
+                target, mark, names = order
                 self._hand_over(target, mark, names, arrived.statistics)
 
     def finish(self) -> None:

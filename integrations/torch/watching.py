@@ -6,7 +6,7 @@ import math
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -273,8 +273,8 @@ def watch(model: nn.Module, optimizer: Any = None, run: Run | None = None, **opt
 
     optimizer: one, several, or None for whichever steps the model's parameters. run: default the current one.
     log_every: a fixed period in optimiser steps; default 50, wider where the run's overhead budget asks for it, and
-    each of the first 20 steps as far as it allows. histogram_every: default with every look. weights, gradients, updates,
-    activations: what to look at. step: what gives the step to write at; default the count of optimiser steps.
+    each of the first 20 steps as far as it allows. histogram_every: default with every look. weights, gradients,
+    updates, activations: what to look at. step: what gives the step to write at; default the count of optimiser steps.
     """
     return Watch(model, optimizer, run, **options)
 
@@ -308,6 +308,3 @@ def _scale_of(optimizer: torch.optim.Optimizer) -> float:
             break
         frame = frame.f_back
     return 1.0
-
-
-__all__: Iterable[str] = ["Watch", "watch"]

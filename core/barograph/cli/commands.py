@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def show(call: argparse.Namespace) -> int:
         limit,
         of=len(keys),
     )
-    kept = {
+    kept: dict[str, Sequence[Any]] = {
         "texts": view.texts(),
         "images": view.images(),
         "tables": view.tables(),

@@ -1,4 +1,4 @@
-"""Tell malignant from benign tumours with scikit-learn: a searched pipeline, a forest, a perceptron that stops early."""
+"""Tell malignant from benign tumours: a pipeline that is searched, a forest, a perceptron that stops early."""
 
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier

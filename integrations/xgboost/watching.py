@@ -16,7 +16,7 @@ from xgboost.callback import (
 )
 
 from barograph.guard import guarded
-from barograph.integrations.xgboost.model import learning_rate
+from barograph.integrations.xgboost.model import boosters_of, learning_rate
 from barograph.run import Run
 
 # XGBoost's own callbacks, of which only the scheduler changes the learning rate.
@@ -65,7 +65,8 @@ class Watch:
 
     def close(self) -> None:
         """Take everything away again."""
-        for owner, name in self._replaced:
+        while self._replaced:
+            owner, name = self._replaced.pop()
             vars(owner).pop(name, None)
 
     def _stand_around(self, container: CallbackContainer) -> None:
@@ -75,29 +76,27 @@ class Watch:
             is_over = before(model, *rest)
             if not is_over:
                 self._note_rate(model)
-                self._replace_once(model)
+                # For the next call only: a callback that pickles the model finds nothing of ours in it.
+                model.update = functools.partial(self._update, model, model.update)
             return is_over
 
         self._replace(container, "before_iteration", self._telling(before_iteration))
         self._replace(container, "after_iteration", self._telling(container.after_iteration))
         self._replace(container, "after_training", self._telling(container.after_training))
 
-    def _replace_once(self, model: Any) -> None:
-        """Stand around the next model.update only: a callback that pickles the model finds nothing of ours in it."""
-        update = self._telling(model.update)
-
-        def update_once(*args: Any, **kwargs: Any) -> Any:
-            vars(model).pop("update", None)
+    def _update(self, model: Any, update: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        vars(model).pop("update", None)
+        try:
             return update(*args, **kwargs)
-
-        model.update = update_once
+        except BaseException as error:
+            self._tell_failure(error)
+            raise
 
     def _replace(self, owner: object, name: str, replacement: Callable[..., Any]) -> None:
         setattr(owner, name, replacement)
         self._replaced.append((owner, name))
 
     def _telling(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(call)
         def call_and_tell(*args: Any, **kwargs: Any) -> Any:
             try:
                 return call(*args, **kwargs)
@@ -121,15 +120,17 @@ class Watch:
 
         return evaluate_and_keep
 
-    @guarded
     def _note_rate(self, model: Any) -> None:
-        if not self._has_strangers:
+        if self._has_strangers:
+            self._read_rate(model)
+        else:
             self.rate = self._next_rate
-            return
+
+    @guarded
+    def _read_rate(self, model: Any) -> None:
         start_s = time.perf_counter()
         if self._reading_s > _READING_SHARE * (start_s - self._began_s):
             self.rate = None
             return
-        booster = model.cvfolds[0].bst if hasattr(model, "cvfolds") else model
-        self.rate = learning_rate(booster.save_config())
+        self.rate = learning_rate(boosters_of(model)[0].save_config())
         self._reading_s += time.perf_counter() - start_s

@@ -31,7 +31,8 @@
 enum { HEADER = 1, KEYS = 2, SCALARS = 3, RECORD = 4, STATISTICS = 5, GAP = 7 };
 enum { HEAD_BYTES = 17, CHECKED_BYTES = 11, SUMMED_BYTES = 13, POINT_BYTES = 20 /* key set, step, time */ };
 enum { LENGTH_LIMIT = 16 << 20, REPEAT_KEYS_AFTER = 1000, VALUES_LIMIT = 1 << 16, NAMES_LIMIT = 1 << 16 };
-enum { ITEM_BYTES = 64 /* what a waiting frame costs beside its payload */ };
+enum { NAME_LIMIT = 1024 }; /* characters; Python shortens a longer name, see KEY_LIMIT in values.py */
+enum { ITEM_BYTES = 128 /* what a waiting frame costs beside its payload */ };
 enum { TALLY_LIMIT = 10000, SPARKS_LIMIT = 256, SPARK_POINTS = 48 };
 #define EXACT_INTEGER (1LL << 53)
 
@@ -603,12 +604,27 @@ static Match gather(Appender *self, PyObject *metrics, const KeySet *keys)
     return same ? SAME_NAMES : OTHER_NAMES;
 }
 
+/* Whether a name can be kept as it is: not blank, not longer than a key may be, and valid Unicode. */
+static int is_plain_name(PyObject *name)
+{
+    Py_ssize_t length;
+    const char *text = PyUnicode_GetLength(name) <= NAME_LIMIT ? PyUnicode_AsUTF8AndSize(name, &length) : NULL;
+    for (Py_ssize_t i = 0; text != NULL && i < length; i++)
+        if ((unsigned char)text[i] > ' ')
+            return 1;
+    return 0;
+}
+
 /* The key set of a dict whose keys are all exact strings; NULL: leave it to Python. */
 static KeySet *set_of(Appender *self, PyObject *metrics)
 {
     KeySet *keys = NULL;
     PyObject *list = PyDict_Keys(metrics), *tuple = list != NULL ? PyList_AsTuple(list) : NULL;
-    if (tuple == NULL || find_set(self, tuple, &keys) < 1) {
+    int usable = tuple != NULL;
+    if (usable && PyDict_GetItemWithError(self->table, tuple) == NULL)
+        for (Py_ssize_t i = 0; usable && i < PyTuple_Size(tuple); i++)
+            usable = is_plain_name(PyTuple_GetItem(tuple, i));
+    if (!usable || find_set(self, tuple, &keys) < 1) {
         PyErr_Clear(); /* no memory: Python tries again, and says what is wrong if it fails as well */
         keys = NULL;
     }

@@ -30,8 +30,9 @@ _HEADER, _KEYS, _SCALARS = int(FrameType.HEADER), int(FrameType.KEYS), int(Frame
 _KEPT_TYPES = COUNTED_TYPES | {FrameType.GAP}  # what moves on to the next file when one is given up
 _BEFORE_POINTS = HEAD.size + SCALARS.size
 _VALUES_LIMIT = 1 << 16  # values of one frame; far under the cap, and the cap for names is checked by itself
+_NAME_LIMIT = 1024  # characters; see KEY_LIMIT in values.py
 _NAMES_LIMIT = 1 << 16  # names in the table of key sets
-_ITEM_BYTES = 64  # what a waiting frame costs beside its payload
+_ITEM_BYTES = 128  # what a waiting frame costs beside its payload
 _ROWS_A_PORTION = 256
 
 
@@ -43,6 +44,17 @@ class _KeySet:
         self.names = names
         self.announced = -1  # sequence of its last writing in this file, -1: not in this file
         self.pack = struct.Struct(f"<Iqd{len(names)}d").pack
+
+
+def _is_plain_name(name: str) -> bool:
+    """Whether a name can be kept as it is: not blank, not longer than a key may be, and valid Unicode."""
+    if len(name) > _NAME_LIMIT or not any(letter > " " for letter in name):
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Appender:
@@ -111,6 +123,8 @@ class Appender:
             with self._lock:
                 keys = self._last_set
                 if keys is None or names != keys.names:
+                    if names not in self._sets and not all(map(_is_plain_name, names)):
+                        return False
                     keys = self._key_set(names)
                     if keys is None:
                         return False

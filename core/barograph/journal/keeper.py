@@ -41,8 +41,9 @@ class Keeper:
         """Let the thread do its last work; False if that took longer than the timeout."""
         self._stopping = True
         self.wake()
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        if self._thread is threading.current_thread():
+            return True  # it ends when it comes back from where it is
+        self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,7 @@ class JournalReader:
         self._last_beat: Beat | None = None
         self._gaps: list[dict[str, Any]] = []  # Any: JSON
         self._notes: list[Place] = []
+        self._damaged_bytes: list[bytes] = []  # how each damaged place begins
 
     def read(self) -> Contents:
         """What is new since the last read; the first time, everything."""
@@ -131,17 +132,29 @@ class JournalReader:
             elif size < self._scanner.offset:
                 self._notes.append(Place(size, self._scanner.offset, "the file was cut by something else"))
                 self._scanner.offset = 0
+            else:
+                self._look_again(file, self._scanner)
             scanner = self._scanner
             if scanner is not None:
                 scanner.is_at_end = False
                 while not scanner.is_at_end:
                     self._sort(scanner.portion(file, size), points, records, statistics)
+                new = scanner.damaged[len(self._damaged_bytes) :]
+                self._damaged_bytes += [_first_bytes(file, start, end) for start, end in new]
         offset = scanner.offset if scanner is not None else 0
         # A signal handler or a __del__ that logs inside log() makes the later frame the earlier one in the file.
         records.sort(key=lambda record: record.sequence)
         statistics.sort(key=lambda item: item[0])
         series = self._series(points)
         return Contents(self._header, series, records, statistics, self._last_beat, self._damage(size), offset)
+
+    def _look_again(self, file: BinaryIO, scanner: Scanner) -> None:
+        """Go back to a damaged place whose bytes are others now: a network file system may show zeros before data."""
+        for index, (start, end) in enumerate(scanner.damaged):
+            if _first_bytes(file, start, end) != self._damaged_bytes[index]:
+                scanner.offset = start
+                del scanner.damaged[index:], self._damaged_bytes[index:]
+                break
 
     def _refuse_what_is_no_journal(self, start: bytes, size: int) -> None:
         # Nothing, zeros (a network file system, a power cut) or the beginning of a header: it may still become one.
@@ -250,6 +263,11 @@ class _Seen:
     def missing(self) -> int:
         """How many numbers below the highest were never seen."""
         return self._next - self._count
+
+
+def _first_bytes(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(min(4096, end - start))
 
 
 def _groups(values: NDArray[Any]) -> Iterator[NDArray[np.intp]]:

@@ -87,6 +87,7 @@ class Journal:
         self._tick = tick
         self._expects_ticks = False
         self._fd = -1
+        self._last_health = ""  # after the end
         self._tending = threading.RLock()
         self._gaps: list[dict[str, object]] = []
         self._counted_lost = (0, 0, 0)
@@ -152,9 +153,7 @@ class Journal:
     def sync(self) -> None:
         """Bring what was written onto the disk itself, against a power cut; takes milliseconds."""
         if not self.is_closed and not self.is_forked:
-            with self._tending:
-                self._recover()
-                self._sync()
+            self._safely(self._recover, self._sync)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what waits, sync and close the file, for at most `timeout_s` seconds. Again: nothing.
@@ -180,7 +179,7 @@ class Journal:
     @property
     def health(self) -> str:
         """"ok", or "degraded" while frames wait in memory or were lost at the end."""
-        return "degraded" if self._appender.is_blocked else "ok"
+        return self._last_health or ("degraded" if self._appender.is_blocked else "ok")
 
     @property
     def lost(self) -> Mapping[str, int]:
@@ -244,25 +243,33 @@ class Journal:
         return written
 
     def _tend_if_due(self) -> None:
-        if monotonic() >= min(self._sync_at, self._retry_at if self._appender.is_blocked else self._sync_at):
+        now = monotonic()
+        if now >= self._sync_at or (self._appender.is_blocked and now >= self._retry_at):
             self._tend()
+            self._appender.spend(monotonic() - now)
 
     def _tend(self) -> float:
-        """Do what is due, whatever fails; the seconds until something is due again."""
-        try:
-            with self._tending:
-                if not (self.is_closed or self.is_forked):
-                    self._do_what_is_due()
-        except Exception as error:  # noqa: BLE001  # the journal must be looked after again a second later
-            with suppress(Exception):
-                self._warn_once(type(error).__name__, f"looking after {self.path} failed: {error!r}")
+        """Do what is due; the seconds until something is due again."""
+        if not (self.is_closed or self.is_forked):
+            self._safely(self._do_what_is_due)
         due = min(self._sync_at, self._beat_at, self._retry_at if self._appender.is_blocked else self._sync_at)
         wait_s = max(0.0, due - monotonic())
         return min(wait_s, _TICK_S) if self._expects_ticks else wait_s
 
+    def _safely(self, *duties: Callable[[], None]) -> None:
+        """Nothing that fails here reaches the training, or ends the thread."""
+        try:
+            with self._tending:
+                for duty in duties:
+                    duty()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the journal is looked after again later
+            with suppress(Exception):
+                self._warn_once(type(error).__name__, f"looking after {self.path} failed: {error!r}")
+
     def _do_what_is_due(self) -> None:
         now = monotonic()
         if self._appender.is_blocked and now >= self._retry_at:
+            self._retry_at = now + self._retry_after_s
             self._recover()
         if now >= self._sync_at:
             self._sync_at = now + self._sync_every_s
@@ -381,23 +388,23 @@ class Journal:
         return self._appender.lost_records, self._appender.lost_points, self._appender.lost_bytes
 
     def _end(self) -> None:
-        """The last work on the file: write what waits, sync, close. Nothing is waited for twice."""
-        try:
-            with self._tending:
-                self._recover()
-                self._sync()
-                if self._appender.is_blocked:
-                    self._appender.lose_waiting()
-                    records, points, size = self._lost_counts()
-                    self._warn_once(
-                        "lost", f"{self.path}: {records} records ({points} points, {size} bytes) could not be written"
-                    )
-                old, self._fd = self._fd, -1
-                if old >= 0:
-                    disk.close(old)
-        except Exception as error:  # noqa: BLE001  # at the end of a training nothing of ours may show
-            with suppress(Exception):
-                self._warn_once("end", f"closing {self.path} failed: {error!r}")
+        self._safely(self._recover, self._sync)
+        self._safely(self._let_go)
+
+    def _let_go(self) -> None:
+        """Close the file; what still waits is lost."""
+        self._last_health = self.health
+        if self._appender.is_blocked:
+            self._appender.lose_waiting()
+            records, points, size = self._lost_counts()
+            self._warn_once(
+                "lost", f"{self.path}: {records} records ({points} points, {size} bytes) could not be written"
+            )
+        # First, because a call that is under way in another thread must not write to a descriptor used anew.
+        self._appender.begin(-1, 0, b"")
+        old, self._fd = self._fd, -1
+        if old >= 0:
+            disk.close(old)
 
     def _warn_once(self, kind: str, message: str) -> None:
         if kind not in self._warned:
@@ -406,6 +413,7 @@ class Journal:
 
     def _go_inert(self) -> None:
         self.is_forked = True
+        self._tending = threading.RLock()
         self._appender.abandon()
         fd, self._fd = self._fd, -1
         if fd >= 0:

@@ -225,6 +225,29 @@ def test_texts_images_and_tables_are_kept() -> None:
         assert (table.columns, table.rows) == (["a", "b"], [[1, "x"], [2, None]])
 
 
+@pytest.mark.parametrize("is_sealed", [False, True], ids=["journal", "sealed"])
+def test_a_histogram_comes_back_with_exact_figures(is_sealed: bool) -> None:
+    """Counts, extremes and moments are exact, quantiles close; the same from the journal and once sealed."""
+    values = np.random.default_rng(0).normal(size=10_000)
+    run = barograph.init(quiet=True)
+    for step in (0, 10):
+        run.log_histogram("weights/fc", values + step, step=step)
+    run.finish()
+    store = barograph.open()
+    if is_sealed:
+        store.seal(run.id)
+    histogram = store.run(run.id).histogram("weights/fc")
+    assert histogram.steps.tolist() == [0, 10]
+    assert histogram.counts.sum(axis=1) == pytest.approx([10_000, 10_000])
+    assert len(histogram.edges) == histogram.counts.shape[1] + 1
+    assert histogram.records[0].mean == pytest.approx(values.mean(), abs=1e-9)
+    assert histogram.quantiles[:, [0, -1]].tolist() == [
+        [values.min(), values.max()],
+        [(values + 10).min(), (values + 10).max()],
+    ]
+    assert histogram.quantiles[0, 4] == pytest.approx(np.median(values), abs=0.05)
+
+
 @pytest.mark.expects_guard
 def test_a_picture_that_is_none_is_one_warning() -> None:
     """What cannot be drawn is refused with one warning, and the training goes on."""

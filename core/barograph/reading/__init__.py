@@ -3,6 +3,7 @@
 from barograph.store.digest import Damage, Statistics
 from barograph.store.sealing import SealResult
 
+from .histogram import Histogram
 from .metric import Metric
 from .records import Event, Image, Table, Text
 from .store import Store, open_store
@@ -11,6 +12,7 @@ from .view import RunError, RunView
 __all__ = [
     "Damage",
     "Event",
+    "Histogram",
     "Image",
     "Metric",
     "RunError",

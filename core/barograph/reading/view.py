@@ -19,6 +19,7 @@ from barograph.store.digest import Damage, Statistics, merged
 from barograph.store.layout import RunFolder
 from barograph.store.overview import LIVE, Overview, decisive_sources, visible_damage
 
+from .histogram import Histogram, histogram_keys, merged_histogram
 from .metric import Attempt, Metric, checked_attempt, merged_metric
 from .params import flat
 from .records import Event, Image, Table, Text, event_of, image_of, table_of, text_of
@@ -220,6 +221,20 @@ class RunView:
             return figures
         points = self.metric(key, rank)
         return Statistics.of(points.steps, points.times, points.values)
+
+    def histograms(self) -> list[str]:
+        """The names of all tensors and arrays whose distribution was recorded, sorted."""
+        return histogram_keys(self._contents().sources)
+
+    def histogram(self, key: str, bins: int = 64) -> Histogram:
+        """A tensor's distribution over the steps, on one linear scale of `bins` bins, with quantiles and exact figures.
+
+        What several ranks recorded of a step is added up. Raises StoreError if nobody recorded such a tensor.
+        """
+        found = merged_histogram(self._contents().sources, key, bins)
+        if found is None:
+            raise StoreError(f"run {self.name} ({self.id}) has no histogram {key!r}; histograms() lists those it has.")
+        return found
 
     # -- everything else ---------------------------------------------------------------------------------------------
 

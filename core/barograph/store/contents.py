@@ -19,7 +19,7 @@ from .layout import RunFolder
 from .liveness import Life, life_of
 from .parquet import Database
 from .segment import SUFFIX as NOTE_SUFFIX
-from .segment import Segment, read_records, read_series
+from .segment import Segment, read_payloads, read_records, read_series
 
 MOST_WRITERS = 10_000  # of one run; a folder made by a stranger may hold any number of files
 
@@ -43,6 +43,10 @@ class Source(Protocol):
 
     def records(self, kind: str) -> list[Record]:
         """The records of a kind in the order of writing."""
+        ...
+
+    def payloads(self) -> list[tuple[int, bytes]]:
+        """The packed statistics of tensors, each with its place in the order of writing."""
         ...
 
 
@@ -89,6 +93,9 @@ class JournalSource:
     def records(self, kind: str) -> list[Record]:
         return [record for record in self._records if record.kind == kind]
 
+    def payloads(self) -> list[tuple[int, bytes]]:
+        return list(self.statistics)
+
     def all_records(self) -> list[Record]:
         """The records of every kind in the order of writing."""
         return self._records
@@ -120,6 +127,11 @@ class SegmentSource:
         if any("records" in name for name in self.missing):
             return []
         return read_records(self._database, self._folder, self.segment, kind)
+
+    def payloads(self) -> list[tuple[int, bytes]]:
+        if any("records" in name for name in self.missing):
+            return []
+        return read_payloads(self._database, self._folder, self.segment)
 
 
 class RunContents:

@@ -134,6 +134,15 @@ def read_records(database: Database, folder: RunFolder, segment: Segment, kind: 
     ]
 
 
+def read_payloads(database: Database, folder: RunFolder, segment: Segment) -> list[tuple[int, bytes]]:
+    """A sealed writer's packed statistics of tensors, in the order of writing."""
+    path = folder.segments / parquet_names(segment.digest.writer_id)[1]
+    rows = database.rows(
+        f"SELECT sequence, data FROM read_parquet({quoted(path.as_posix())}) WHERE kind = 'statistics' ORDER BY sequence"
+    )
+    return [(int(sequence), bytes(data)) for sequence, data in rows]
+
+
 def microseconds(times: NDArray[np.float64]) -> NDArray[np.int64]:
     """Unix seconds as whole microseconds; NO_INTEGER for what is no time."""
     with np.errstate(invalid="ignore", over="ignore"):

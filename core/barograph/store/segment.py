@@ -138,7 +138,8 @@ def read_payloads(database: Database, folder: RunFolder, segment: Segment) -> li
     """A sealed writer's packed statistics of tensors, in the order of writing."""
     path = folder.segments / parquet_names(segment.digest.writer_id)[1]
     rows = database.rows(
-        f"SELECT sequence, data FROM read_parquet({quoted(path.as_posix())}) WHERE kind = 'statistics' ORDER BY sequence"
+        f"SELECT sequence, data FROM read_parquet({quoted(path.as_posix())}) "
+        "WHERE kind = 'statistics' ORDER BY sequence"
     )
     return [(int(sequence), bytes(data)) for sequence, data in rows]
 

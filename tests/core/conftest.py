@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from barograph.journal.format import FrameType, encode_json, frame, new_writer_id, seed_of
 from barograph.journal.writer import Journal
 from barograph.store.layout import RUNS_NAME, RunFolder, create_store, new_run_id
 from barograph.system.machine import boot_id, host_name, process_start_s
@@ -26,7 +27,8 @@ class Recorder:
 
     def log(self, values: dict[str, float], step: int | None = None) -> None:
         """Write one frame of points."""
-        assert self.journal.log(values, step)
+        if not self.journal.log(values, step):
+            self.journal.scalars(tuple(values), step, list(values.values()))
 
     def record(self, kind: str, step: int | None = None, time_s: float | None = None, **body: object) -> None:
         """Write a record."""
@@ -52,6 +54,21 @@ def this_process() -> dict[str, Any]:
     }
 
 
+def leave_journal(folder: RunFolder, silent_s: float, lasted_s: float = 0.0, **identity: object) -> None:
+    """A journal that begins `lasted_s` before its only record, which was written `silent_s` ago; no end."""
+    writer_id = new_writer_id(attempt=1, rank=0)
+    seed, written_s = seed_of(writer_id), time.time() - silent_s
+    header = {**this_process(), "format": 1, "run_id": folder.path.name, "writer_id": writer_id, "rank": 0, "world": 1}
+    header |= {"attempt": 1, "role": "main", **identity, "created": written_s - lasted_s}
+    record = {"kind": "event", "time_s": written_s, "step": 0, "name": "last", "data": {}}
+    folder.journals.mkdir(exist_ok=True)
+    path = folder.journals / f"{writer_id}.journal"
+    path.write_bytes(
+        frame(seed, FrameType.HEADER, 0, encode_json(header)) + frame(seed, FrameType.RECORD, 1, encode_json(record))
+    )
+    os.utime(path, (written_s, written_s))
+
+
 @pytest.fixture
 def identity() -> dict[str, Any]:
     """The test's own process, as a header describes it."""
@@ -65,6 +82,19 @@ def dead_identity() -> dict[str, Any]:
     start_s = process_start_s(ended.pid)
     ended.wait()
     return {**this_process(), "pid": ended.pid, "pid_start_s": start_s}
+
+
+@pytest.fixture
+def leave(store: Path) -> Callable[..., RunFolder]:
+    """Leave a run that was last written to some time ago: leave(silent_s, lasted_s=0, host=..., pid=..., ...)."""
+
+    def leave_one(silent_s: float, lasted_s: float = 0.0, **identity: object) -> RunFolder:
+        folder = RunFolder(create_store(store) / RUNS_NAME / new_run_id())
+        folder.create_manifest({"format": 1, "id": folder.path.name, "name": "left", "created": time.time()})
+        leave_journal(folder, silent_s, lasted_s, **identity)
+        return folder
+
+    return leave_one
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ class Call:
         self.trainer = trainer
         self.run = run
         self.is_first_rank: bool = trainer.is_global_zero
+        self.world: int = trainer.world_size
         self.function = str(trainer.state.fn.value)
         self.is_fit = self.function == "fit"
         self.loggers = [logger for logger in trainer.loggers if isinstance(logger, BarographLogger)]
@@ -52,22 +53,26 @@ class Call:
         batch: Lightning's count of evaluation batches where the values are those of one such batch. Such values stand
         at the optimiser step that was evaluated, with that count beside them, so that all curves share one axis.
         """
-        trainer, at = self.trainer, self.step
-        frame: dict[str, Any] = {}
-        if trainer.training:
-            frame.update(self.pace.take(self.own_step))
+        own_step, is_training = self.own_step, self.trainer.training
+        at, on_host = self.offset + own_step, True
+        frame: dict[str, Any] = self.pace.take(own_step) if is_training else {}
         if self.is_first_rank:
-            frame.update(self.rates.take() if trainer.training else {})
-            frame.update((name, _host_number(value)) for name, value in metrics.items())
+            given = {**self.rates.take(), **metrics} if is_training else metrics
+            for name, value in given.items():
+                if isinstance(value, torch.Tensor):
+                    if value.is_cpu and value.numel() == 1:
+                        value = value.item()
+                    else:
+                        on_host = False  # what is on a device is not waited for: run.log() writes it when it is there
+                frame[name] = value
             if batch is None and "step" in frame:  # Lightning takes a metric of this name for the step
                 at = self.offset + int(frame.pop("step"))
         if not frame:
             return at
         if self.is_first_rank:
             self._add_position(frame, batch)
-        values = list(frame.values())
-        if all(type(value) is float or type(value) is int for value in values):
-            self.run.log_scalars(tuple(frame), values, at)
+        if on_host:
+            self.run.log_scalars(tuple(frame), list(frame.values()), at)
         else:
             self.run.log(frame, at)
         return at
@@ -80,7 +85,7 @@ class Call:
         if self.is_fit:
             frame.setdefault("batch", trainer.fit_loop.total_batch_idx)
             # by all ranks, which Lightning's sampler gives the same number each
-            frame.setdefault("samples", self.pace.samples * trainer.world_size)
+            frame.setdefault("samples", self.pace.samples * self.world)
 
     def note_end(self, by: str | None = None) -> None:
         """The event at the end. by: the class of the callback that asked for it."""
@@ -96,7 +101,7 @@ class Call:
             epochs=self.trainer.current_epoch,
             steps=self.own_step - self.first_step,
             batches=self.trainer.fit_loop.total_batch_idx + 1,
-            samples=self.pace.samples * self.trainer.world_size,
+            samples=self.pace.samples * self.world,
             duration_s=duration_s,
         )
 
@@ -105,9 +110,3 @@ class Call:
         while self.shadows:
             self.shadows.pop().remove()
 
-
-def _host_number(value: Any) -> Any:
-    """The number in a tensor that lies in host memory; anything else, above all what is on a device, as it is."""
-    if isinstance(value, torch.Tensor) and value.is_cpu and value.numel() == 1:
-        return value.item()
-    return value

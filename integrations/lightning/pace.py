@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -69,16 +69,13 @@ def count_samples(batch: Any) -> int | None:
     shape = getattr(batch, "shape", None)
     if shape is not None:
         return int(shape[0]) if len(shape) else 1
-    for name in ("num_graphs", "batch_size"):  # batches of graphs, and classes of the user's own
-        count = getattr(batch, name, None)
-        if isinstance(count, int):
-            return count
-    if isinstance(batch, Mapping):
-        parts: Any = batch.values()
-    elif isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
-        parts = batch
-    else:
-        return None
+    if isinstance(batch, (list, tuple)):
+        parts: Any = batch
+    elif isinstance(batch, Mapping):
+        parts = batch.values()
+    else:  # batches of graphs, and classes of the user's own
+        counts = (getattr(batch, name, None) for name in ("num_graphs", "batch_size"))
+        return next((count for count in counts if isinstance(count, int)), None)
     for part in parts:
         count = len(batch) if isinstance(part, (str, bytes, int, float)) else count_samples(part)
         if count is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -27,7 +27,7 @@ class Call:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def callbacks(self) -> Sequence[TrainingCallback]:
+    def callbacks(self) -> Iterable[TrainingCallback]:
         """All callbacks of the training, those that XGBoost added for its arguments included."""
         return self.container.callbacks if self.container is not None else ()
 

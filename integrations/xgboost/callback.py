@@ -81,18 +81,17 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         call, first_round = find_call(model), model.num_boosted_rounds()
         text = boosters_of(model)[0].save_config()
         config = configuration(text)
-        kind = config["gradient_booster"]["name"]
         run.log_config(
             {
                 "params": call.params,
                 "fit": {**call.fit, "first_round": first_round, "workers": collective.get_world_size()},
-                "model": {"name": kind, "booster": config},
+                "model": {"name": config["gradient_booster"]["name"], "booster": config},
                 "data": call.data,
                 "framework": {"name": "xgboost", "version": xgboost.__version__},
             }
         )
         offset = self._attachment.start_fit(first_round, framework="xgboost", rounds=call.rounds)
-        fit = _Fit(run, call, first_round, offset, is_linear=kind == "gblinear")
+        fit = _Fit(run, call, first_round, offset)
         if call.container is not None:
             fit.watch = Watch(run, call.container, model, BarographCallback, learning_rate(text), self._fail)
         self._fit = fit
@@ -124,9 +123,9 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         """Record the importance of the features and the shape of the trees, of each fold under cv()."""
         boosters = boosters_of(model)
         # What XGBoost estimates in the first round, base_score above all, is not in the configuration before it.
-        learned = configuration(boosters[0].save_config())["learner_model_param"]
-        fit.run.log_config({"model": {"booster": {"learner_model_param": learned}}})
-        portrait = portray(boosters, fit.is_linear)
+        config = configuration(boosters[0].save_config())
+        fit.run.log_config({"model": {"booster": {"learner_model_param": config["learner_model_param"]}}})
+        portrait = portray(boosters, config)
         fit.run.log(portrait.figures, fit.last_step)
         fit.run.log_table("model/importance", portrait.importance, fit.last_step)
         fit.run.log_text("model/summary", portrait.summary, fit.last_step)
@@ -175,7 +174,6 @@ class _Fit:
     call: Call
     first_round: int
     offset: int
-    is_linear: bool
     watch: Watch | None = None
     history: _History = dataclasses.field(default_factory=dict)
     best: dict[str, Any] = dataclasses.field(default_factory=dict)

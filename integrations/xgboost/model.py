@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import xgboost
 from xgboost import Booster
 
+_VERSION = tuple(int(part) for part in xgboost.__version__.split(".")[:2])
 # The learning rate stands in any booster's configuration under both names, with the same number.
 _RATE = re.compile(r'"(?:learning_rate|eta)":"([^"]+)"')
 _INTEGER = re.compile(r"-?\d+")
@@ -43,9 +45,11 @@ class Portrait(NamedTuple):
     summary: str
 
 
-def portray(boosters: Sequence[Booster], is_linear: bool) -> Portrait:
-    """Look at a trained model, or at those of several folds; a linear one has no trees."""
-    portraits = [_portray(booster, is_linear) for booster in boosters]
+def portray(boosters: Sequence[Booster], config: Mapping[str, Any]) -> Portrait:
+    """Look at a trained model, or at those of several folds. config: what configuration() gives for them."""
+    is_linear = config["gradient_booster"]["name"] == "gblinear"
+    kinds = importance_kinds(config)
+    portraits = [_portray(booster, is_linear, kinds) for booster in boosters]
     if len(portraits) == 1:
         return portraits[0]
     folds = list(enumerate(portraits))
@@ -56,9 +60,9 @@ def portray(boosters: Sequence[Booster], is_linear: bool) -> Portrait:
     )
 
 
-def _portray(booster: Booster, is_linear: bool) -> Portrait:
+def _portray(booster: Booster, is_linear: bool, kinds: Sequence[str]) -> Portrait:
     rounds = booster.num_boosted_rounds()
-    used = importance(booster, is_linear)
+    used = importance(booster, kinds)
     facts = [f"{rounds} rounds", f"{len(used)} of {booster.num_features()} features used"]
     figures: dict[str, float] = {}
     if rounds and not is_linear:
@@ -68,12 +72,27 @@ def _portray(booster: Booster, is_linear: bool) -> Portrait:
     return Portrait(used, figures, ", ".join(facts))
 
 
-def importance(booster: Booster, is_linear: bool) -> list[dict[str, Any]]:
-    """One row for each feature that the model uses, the most useful first, with all five kinds of importance.
+def importance_kinds(config: Mapping[str, Any]) -> Sequence[str]:
+    """The kinds of importance that can be asked of such a model, the one to sort by first.
 
-    A linear model has only one kind: its coefficients under "weight", a list of them if there are several classes.
+    Of a linear model "weight" are its coefficients. Trees with several outputs are not asked before XGBoost 3.2:
+    2.1 ends the process with a segmentation fault.
     """
-    kinds = ("weight",) if is_linear else ("total_gain", "gain", "weight", "cover", "total_cover")
+    if config["gradient_booster"]["name"] == "gblinear":
+        return ("weight",)
+    has_vector_leaves = config["learner_train_param"].get("multi_strategy") == "multi_output_tree"
+    if has_vector_leaves and _VERSION < (3, 2):
+        return ()
+    return ("total_gain", "gain", "weight", "cover", "total_cover")
+
+
+def importance(booster: Booster, kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """One row for each feature that the model uses, by falling importance of the first kind.
+
+    A linear model of several classes has a list of coefficients for each feature.
+    """
+    if not kinds:
+        return []
     scores = {kind: booster.get_score(importance_type=kind) for kind in kinds}
     rows = [{"feature": name, **{kind: scores[kind].get(name) for kind in kinds}} for name in scores[kinds[0]]]
     return sorted(rows, key=lambda row: -float(np.abs(row[kinds[0]]).sum()))

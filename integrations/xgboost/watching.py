@@ -12,6 +12,7 @@ from xgboost.callback import (
     EarlyStopping,
     EvaluationMonitor,
     LearningRateScheduler,
+    TrainingCallback,
     TrainingCheckPoint,
 )
 
@@ -56,9 +57,8 @@ class Watch:
         self._has_strangers = any(
             type(callback) not in _KNOWN and not isinstance(callback, ours) for callback in container.callbacks
         )
-        for index, callback in enumerate(container.callbacks):
-            if type(callback) is LearningRateScheduler:  # this list is XGBoost's copy of the user's
-                container.callbacks[index] = LearningRateScheduler(self._hearing(callback.learning_rates))
+        # XGBoost's copy of the user's list, before 3.0 a set; it goes on with the old one until training begins
+        container.callbacks = [self._heard(callback) for callback in container.callbacks]
         self._stand_around(container)
         if hasattr(model, "cvfolds"):
             self._replace(model, "eval", self._hearing_scores(model.eval))
@@ -106,12 +106,17 @@ class Watch:
 
         return call_and_tell
 
-    def _hearing(self, rates: Callable[[int], float]) -> Callable[[int], float]:
+    def _heard(self, callback: TrainingCallback) -> TrainingCallback:
+        """The callback, or for a scheduler of the learning rate another one that does the same and lets us know."""
+        if type(callback) is not LearningRateScheduler:
+            return callback
+        rates = callback.learning_rates
+
         def rate_of(epoch: int) -> float:
             self._next_rate = rates(epoch)
             return self._next_rate
 
-        return rate_of
+        return LearningRateScheduler(rate_of)
 
     def _hearing_scores(self, evaluate: Callable[..., list[str]]) -> Callable[..., list[str]]:
         def evaluate_and_keep(*args: Any, **kwargs: Any) -> list[str]:

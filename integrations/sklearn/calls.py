@@ -134,7 +134,8 @@ class Call:
         self.estimator = args[0] if isinstance(about, str) else None
         self.part = Part(self.estimator) if about in FITS else None
         self.seconds = 0.0
-        self.state: Any = None  # what the recorder keeps from begin to end
+        self.recorder: Any = None  # who keeps what comes of it, and what that one remembers from begin to end
+        self.state: Any = None
         self._heard_by = heard_by
 
     def argument(self, name: str, place: int) -> Any:

@@ -83,8 +83,8 @@ class Recording:
 
     # -- what is told ------------------------------------------------------------------------------------------------
 
-    def recorder(self) -> Recorder | None:
-        """The recorder of the run in use; None once that run is finished."""
+    def recorder(self, begins: bool = False) -> Recorder | None:
+        """The recorder of the run in use; None if there is none. begins: something begins that deserves a run."""
         run = self._entered[-1][0] if self._entered else None
         return None if run is None or run.is_finished else recorder_of(run)
 
@@ -124,10 +124,11 @@ class Recording:
         wrapping.wrap_late()
         if isinstance(about, str) and not is_estimator(args[0]):
             return None
-        recorder = self.recorder()
+        recorder = self.recorder(begins=True)
         if recorder is None:
             return None
         call = Call(self, about, args, kwargs)
+        call.recorder = recorder
         if about in calls.FITS:
             fits.fit_begins(recorder, call)
         return call
@@ -135,8 +136,8 @@ class Recording:
     @guarded
     def call_ends(self, call: Call, result: object, error: BaseException | None) -> None:
         """It returned or raised."""
-        recorder, about = self.recorder(), call.about
-        if recorder is None:
+        recorder, about = call.recorder, call.about
+        if recorder.run.is_finished:
             return
         if about in calls.FITS:
             fits.fit_ends(recorder, call, result, error)
@@ -165,14 +166,18 @@ class ProcessRecording(Recording):
         self._own: Run | None = None
         self._lock = threading.Lock()
 
-    def recorder(self) -> Recorder | None:
+    def recorder(self, begins: bool = False) -> Recorder | None:
         """The recorder of the run that is open now."""
-        with self._lock:  # several threads may come first
-            run = self._given or joinable_run()
-            if run is None:
-                run = self._own = starting.init(**self._arguments)
-            self._run = run
-        return None if run.is_finished else recorder_of(run)
+        run = self._given or joinable_run()
+        if run is None and begins:
+            with self._lock:  # several threads may come first
+                run = joinable_run()
+                if run is None:
+                    run = self._own = starting.init(**self._arguments)
+        if run is None or run.is_finished:
+            return None
+        self._run = run
+        return recorder_of(run)
 
     def switch_on(self) -> None:
         """Begin."""

@@ -49,8 +49,12 @@ import barograph
 from barograph.integrations.sklearn import autolog
 from barograph.reading import RunView
 
-# Tiny fits with few iterations do not converge, and are not meant to.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    # Tiny fits with few iterations do not converge, and are not meant to.
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # scikit-learn 1.6 calls a newer SciPy as it should no longer be called.
+    pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -572,8 +576,8 @@ def test_a_fit_that_did_not_converge_says_so(data: Any) -> None:
     X, _, y, _ = data
     shown = _shown(lambda: recorded(lambda: LogisticRegression(max_iter=2).fit(X, y)))
     view = barograph.open().runs()[0]
-    assert len(shown) == 1
-    assert view.events("warning")[0].data["category"] == ConvergenceWarning.__name__
+    assert any("converge" in text for text, _, _ in shown)
+    assert ConvergenceWarning.__name__ in [event.data["category"] for event in view.events("warning")]
     assert view.events("fit_end")[0].data["reason"] == "max_steps"
 
 

@@ -35,6 +35,9 @@ import barograph
 from barograph.integrations.sklearn import Recording, autolog, wrapping
 from barograph.reading import RunView
 
+# scikit-learn 1.6 calls a newer SciPy as it should no longer be called.
+pytestmark = pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")
+
 X = np.random.default_rng(0).normal(size=(60, 4))
 Y = (X[:, 0] > 0).astype(int)
 
@@ -330,6 +333,8 @@ def test_decorated_functions_in_two_threads_make_two_runs() -> None:
 def test_enable_records_all_threads_until_disable(store: Path) -> None:
     """One run, made by the first fit; nothing before and nothing after."""
     autolog.enable(quiet=True, name="all")
+    with pytest.warns(UserWarning, match="nothing"):
+        warnings.warn("nothing that deserves a run", UserWarning, stacklevel=1)
     assert not store.exists()
     fit()
     thread = threading.Thread(target=fit)

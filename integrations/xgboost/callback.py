@@ -18,6 +18,7 @@ from barograph.integrations.xgboost.model import boosters_of, configuration, lea
 from barograph.integrations.xgboost.stopping import early_stoppings
 from barograph.integrations.xgboost.watching import Watch
 from barograph.run import Run
+from barograph.values import readable
 
 # A metric's scores by data set and metric; pairs of mean and standard deviation under cv().
 _History = Mapping[str, Mapping[str, Sequence[Any]]]
@@ -77,7 +78,9 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     @guarded
     def _begin_fit(self, model: Any) -> None:
-        run = self._attachment.begin(rank=0, world=1)  # whatever a launcher says: the other workers do not record
+        # Of workers that train together only this one records, whichever rank a launcher gave it.
+        alone = {"rank": 0, "world": 1} if collective.is_distributed() else {}
+        run = self._attachment.begin(**alone)
         call, first_round = find_call(model), model.num_boosted_rounds()
         text = boosters_of(model)[0].save_config()
         config = configuration(text)
@@ -152,7 +155,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             return
         kind = type(error).__name__
         is_interrupt = isinstance(error, KeyboardInterrupt)
-        fit.run.event("exception", type=kind, message=str(error), step=fit.last_step + 1)
+        fit.run.event("exception", type=kind, message=readable(error), step=fit.last_step + 1)
         self._close_fit(fit, "interrupted" if is_interrupt else "exception")
         self._attachment.end("interrupted" if is_interrupt else "failed", kind, error)
 

@@ -79,8 +79,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     @guarded
     def _begin_fit(self, model: Any) -> None:
         # Of workers that train together only this one records, whichever rank a launcher gave it.
-        alone = {"rank": 0, "world": 1} if collective.is_distributed() else {}
-        run = self._attachment.begin(**alone)
+        rank, world = (0, 1) if collective.is_distributed() else (None, None)
+        run = self._attachment.begin(rank=rank, world=world)
         call, first_round = find_call(model), model.num_boosted_rounds()
         text = boosters_of(model)[0].save_config()
         config = configuration(text)

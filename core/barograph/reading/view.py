@@ -46,8 +46,7 @@ class RunView:
         self._path = os.fspath(path) if catalogue is not None else os.path.abspath(path)
         self._catalogue = catalogue if catalogue is not None else Catalogue(Path(self._path).parent)
         self._contents_kept: RunContents | None = None
-        self._metrics: dict[tuple[str, int | None, Attempt], Metric] = {}
-        self._metrics_version = -1
+        self._metrics: dict[tuple[str, int | None, Attempt], tuple[int, Metric]] = {}
 
     def __repr__(self) -> str:
         return f"<RunView {self.name!r} ({self.id}): {self.status}>"
@@ -198,13 +197,13 @@ class RunView:
         """
         attempt = checked_attempt(attempt)
         contents = self._contents()
-        if self._metrics_version != contents.version:
-            self._metrics, self._metrics_version = {}, contents.version
-        found = self._metrics.get((key, rank, attempt))
-        if found is None:
+        version = contents.version  # before anything is read: another thread may see more in between
+        kept_version, found = self._metrics.get((key, rank, attempt), (-1, None))
+        if found is None or kept_version != version:
             if not any(key in source.digest.statistics for source in contents.sources):
                 raise StoreError(f"run {self.name} ({self.id}) has no metric {key!r}.{self._similar(key)}")
-            found = self._metrics[key, rank, attempt] = merged_metric(contents.sources, key, rank, attempt)
+            found = merged_metric(contents.sources, key, rank, attempt)
+            self._metrics[key, rank, attempt] = version, found
             self._catalogue.seal_later(contents)
         return Metric(np.array(found.steps), np.array(found.values), np.array(found.times))
 

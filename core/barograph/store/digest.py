@@ -37,8 +37,11 @@ class Statistics:
         last = len(steps) - 1 - int(np.argmax(steps[::-1]))
         low: tuple[float, int] | tuple[None, None] = (None, None)
         high = low
-        if not np.isnan(values).all():
-            at_low, at_high = int(np.nanargmin(values)), int(np.nanargmax(values))
+        is_nan = np.isnan(values)
+        if not is_nan.all():
+            # the plain ones are ten times faster, which counts with thousands of metrics
+            least, greatest = (np.nanargmin, np.nanargmax) if is_nan.any() else (np.argmin, np.argmax)
+            at_low, at_high = int(least(values)), int(greatest(values))
             low = float(values[at_low]), int(steps[at_low])
             high = float(values[at_high]), int(steps[at_high])
         return cls(

@@ -54,6 +54,14 @@ def seal(run: RunFolder | Path, database: Database | None = None) -> SealResult:
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
     result = SealResult(folder.path.name)
     files = LocalFiles(folder.path)
+    try:
+        _seal_all(folder, files, database, result)
+    except OSError as error:
+        raise StoreError(f"{folder.path} could not be sealed: {error}. Its journals are as they were.") from error
+    return result
+
+
+def _seal_all(folder: RunFolder, files: LocalFiles, database: Database | None, result: SealResult) -> None:
     with _own_database(folder, database) as reading, hold_lease(files) as is_ours:
         if not is_ours:
             raise StoreError(f"{folder.path} is being sealed by another process; nothing was changed.")
@@ -69,7 +77,6 @@ def seal(run: RunFolder | Path, database: Database | None = None) -> SealResult:
                     result.kept[source.digest.writer_id] = reason
                 else:
                     _seal_writer(folder, files, source, reading, result)
-    return result
 
 
 def check_segment(path: Path) -> int:

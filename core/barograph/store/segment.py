@@ -31,6 +31,7 @@ from .parquet import Database, quoted
 FORMAT = 1
 SUFFIX = ".json"
 ROW_GROUP_ROWS = 100_000  # DuckDB rounds to 2,048; one series of 1e5 points then lies in two groups at most
+MOST_POINTS = 200_000_000  # of one series; a stranger's file may claim and expand to anything
 NO_INTEGER = -(2**63)  # stands for NULL on the way to and from numpy, which has no integer that is none
 
 _NOTE_LIMIT_BYTES = 64 << 20
@@ -112,7 +113,7 @@ def read_series(database: Database, folder: RunFolder, segment: Segment, key: st
     text = {one: text for text, one in segment.escaped.items()}.get(key, key)
     columns = database.columns(
         f"SELECT step, coalesce(time_us, {NO_INTEGER}) AS time_us, value "
-        f"FROM read_parquet({quoted(path.as_posix())}) WHERE key = ? LIMIT {figures.count}",
+        f"FROM read_parquet({quoted(path.as_posix())}) WHERE key = ? LIMIT {min(figures.count, MOST_POINTS)}",
         [text],
     )
     steps = np.asarray(columns["step"], np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -186,6 +187,36 @@ def test_store_seals_by_name(begin: Begin) -> None:
     store = open_store()
     assert (store.seal("one").points, store.seal(store.run("one")).points) == (1, 0)
     assert store.run("one").metric("x").values.tolist() == [1.0]
+
+
+def test_readers_of_every_kind_get_whole_answers_while_a_run_is_written(begin: Begin) -> None:
+    """Listing, views, SQL and sealing at once; the writer notices nothing, and nothing is lost."""
+    run = begin("live")
+    run.log({"x": 0.0}, 0)
+    begin("ended").end()
+    store = open_store()
+    counts: list[int] = []
+
+    def read(ask: Callable[[], int]) -> None:
+        counts.extend(ask() for _ in range(10))
+
+    asked: list[Callable[[], int]] = [
+        lambda: int(store.run("live").summary["x"]) + 1,
+        lambda: len(store.run("live").metric("x")),
+        lambda: int(store.sql("SELECT count(*) FROM metrics").fetchall()[0][0]),
+        lambda: len(store.seal("live").kept),
+    ]
+    threads = [threading.Thread(target=read, args=(ask,)) for ask in asked]
+    for thread in threads:
+        thread.start()
+    for step in range(1, 2000):
+        run.log({"x": float(step)}, step)
+    for thread in threads:
+        thread.join()
+    assert len(counts) == 40
+    assert all(0 < count <= 2000 for count in counts)
+    assert run.journal.health == "ok"
+    assert store.run("live").metric("x").values.tolist() == [float(step) for step in range(2000)]
 
 
 def test_an_open_store_sees_what_others_seal(begin: Begin) -> None:

@@ -1,9 +1,12 @@
 """What a run says when it ends: a small table of its metrics, and how an exception is described."""
 
-import shutil
+import os
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from barograph.capture.redaction import redact_text
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ROWS = 12
@@ -12,7 +15,8 @@ _RISING = (
     "acc", "auc", "f1", "precision", "recall", "r2", "score", "iou", "map", "dice", "bleu", "rouge", "reward", "return",
     "psnr", "ssim", "ndcg", "kappa", "mcc", "average_precision", "throughput",
 )  # fmt: skip
-_TRACEBACK_LIMIT = 64 * 1024
+_TRACEBACK_LIMIT = 64 * 1024  # characters, the end of it
+_MESSAGE_LIMIT = 4096
 
 
 def is_better_high(key: str) -> bool:
@@ -54,7 +58,6 @@ def closing_lines(
     duration_s: float,
     cost_s: float,
     summary: Mapping[str, Any],
-    lost: Mapping[str, int],
 ) -> list[str]:
     """The table at the end of a run. summary: key to what journal.writer keeps of it."""
     why = f" ({reason})" if reason and status != "finished" else ""
@@ -64,20 +67,23 @@ def closing_lines(
     rows = [_row(key, summary[key]) for key in sorted(shown)[:_ROWS]]
     if rows:
         widths = [max(len(row[column]) for row in [_HEAD, *rows]) for column in range(len(_HEAD))]
-        room = max(20, shutil.get_terminal_size((100, 24)).columns - sum(widths[1:]) - 12)
+        room = max(20, _terminal_width() - sum(widths[1:]) - 12)
         widths[0] = min(widths[0], room)
         lines += ["  " + "  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
                   for row in [_HEAD, *rows]]  # fmt: skip
     if len(shown) > len(rows):
         lines.append(f"  and {len(shown) - len(rows)} more metrics")
-    if any(lost.values()):
-        counts = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
-        lines.append(f"barograph: not kept, because the disk refused: {counts}")
     return lines
 
 
+def loss_line(name: str, lost: Mapping[str, int]) -> str:
+    """What a run that the disk refused could not keep."""
+    counts = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
+    return f"barograph: {name}: not kept, because the disk refused: {counts}"
+
+
 def describe_error(error: BaseException | None) -> dict[str, str] | None:
-    """Type, message and traceback of an exception, as the end of a run keeps them."""
+    """Type, message and traceback of an exception, as the end of a run keeps them: without credentials."""
     if error is None:
         return None
     try:
@@ -85,10 +91,21 @@ def describe_error(error: BaseException | None) -> dict[str, str] | None:
         message = str(error)
     except Exception:  # noqa: BLE001  # an exception whose own text fails
         lines, message = "", "<unprintable>"
-    return {"type": type(error).__name__, "message": message[:4096], "traceback": lines[-_TRACEBACK_LIMIT:]}
+    return {
+        "type": type(error).__name__,
+        "message": redact_text(message[:_MESSAGE_LIMIT]),
+        "traceback": redact_text(lines[-_TRACEBACK_LIMIT:]),
+    }
 
 
 _HEAD = ("metric", "curve", "last", "best", "at step")
+
+
+def _terminal_width() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # no terminal, closed, or none at all
+        return 100
 
 
 def _row(key: str, numbers: Any) -> tuple[str, ...]:

@@ -95,3 +95,17 @@ def _close_all() -> None:
             run.close(status="interrupted", reason="KeyboardInterrupt", error=error, timeout_s=left_s)
         else:
             run.close(status="failed", reason=type(error).__name__, error=error, timeout_s=left_s)
+    if isinstance(error, KeyboardInterrupt):
+        _remember_interrupt()
+
+
+def _remember_interrupt() -> None:
+    """Make Python exit as a process that SIGINT has ended, which it does unless text was run as code since.
+
+    Closing a run imports modules, and some (named tuples) run code from text; CPython then takes the interrupt for
+    handled and exits with status 1 instead. The flag behind this is set by text that raises KeyboardInterrupt.
+    """
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        pass

@@ -120,6 +120,11 @@ class Run:
         return str(self._journal.health)
 
     @property
+    def lost(self) -> dict[str, int]:
+        """What the disk refused for good so far, counted exactly: records, points in them, bytes."""
+        return dict(self._journal.lost)
+
+    @property
     def pending(self) -> int:
         """How many values are still on a device and therefore not yet acknowledged."""
         return sum(len(values) for _, _, _, values in list(self._waiting))
@@ -255,7 +260,7 @@ class Run:
             if self.is_finished or os.getpid() != self.pid:
                 return
             self.is_finished = True
-        from barograph.closing import closing_lines, describe_error
+        from barograph.closing import closing_lines, describe_error, loss_line  # a training need not load it before
 
         start = time.perf_counter()
         left_s = self._recording.settings.exit_timeout_s if timeout_s is None else timeout_s
@@ -270,7 +275,7 @@ class Run:
             self._journal.last_step,
             metrics={key: numbers.as_record() for key, numbers in summary.items()},
             overhead=overhead,
-            lost=dict(self._journal.lost),
+            lost=self.lost,
             failures=self._failures,
             warned=self._warned,
         )
@@ -284,7 +289,9 @@ class Run:
         )
         self._journal.close(max(0.1, left_s - (time.perf_counter() - start)))
         if self._recording.speaks:
-            say(closing_lines(self.name, status, reason, duration_s, overhead["total_s"], summary, self._journal.lost))
+            say(closing_lines(self.name, status, reason, duration_s, overhead["total_s"], summary))
+        if any(self.lost.values()):
+            say([loss_line(self.name, self.lost)])
 
     def reopen(self) -> None:
         """Go on after finish(), in the same attempt and a new journal: for a callback that serves another fit."""

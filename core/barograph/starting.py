@@ -155,13 +155,7 @@ class Recording:
             world=self.process.world,
             attempt=self.attempt,
             role=role,
-            identity={
-                "host": host_name(),
-                "boot_id": boot_id(),
-                "pid": os.getpid(),
-                "pid_start_s": process_start_s(os.getpid()),
-                "barograph": __version__,
-            },
+            identity=_identity(),
             sync_every_s=self.settings.sync_every_s,
             heartbeat_s=self.settings.heartbeat_s,
             buffer_limit_bytes=self.settings.buffer_limit_bytes,
@@ -250,13 +244,8 @@ def _begin(
         create_store(root)
         folder, name, attempt, calls = _settle(wish, root, project, process, n)
     except OSError as error:
-        fallback = _fallback_store()
-        warn(
-            f"the store {root} cannot be written ({error}); this run is kept in {fallback} instead. "
-            f"Set BAROGRAPH_STORE to a folder that can be written."
-        )
-        root, wish.resume = fallback, False
-        folder, name, attempt, calls = _settle(wish, root, project, process, n)
+        root, folder, name = _settle_elsewhere(wish, root, project, error)
+        attempt, calls = 1, 0
     speaks = not settings.quiet and process.rank == 0 and wish.parent is None and not open_runs.open_runs()
     return Recording(
         folder.path.name, name, project, root, folder.path, process, attempt, settings, joinable, speaks, calls
@@ -287,6 +276,22 @@ def _settle(wish: _Wish, root: Path, project: str, process: Process, n: int) -> 
         )
     calls = _calls_so_far(folder) if existed and attempt > 1 and wish.resume else 0
     return folder, str(manifest["name"]), attempt, calls
+
+
+def _settle_elsewhere(wish: _Wish, root: Path, project: str, error: OSError) -> tuple[Path, RunFolder, str]:
+    """Another store for a run whose own cannot be written; if there is none either, the records wait in memory."""
+    name = wish.name or new_name()
+    try:
+        store = _fallback_store()
+        folder = RunFolder(store / "runs" / new_run_id())
+        folder.create_manifest(wish.manifest(folder.path.name, project) | {"name": name})
+        folder.new_attempt()
+        place = f"this run is kept in {store} instead"
+    except OSError:
+        store, folder = root, RunFolder(root / "runs" / new_run_id())
+        place = "nor can a temporary folder; its records wait in memory until it can"
+    warn(f"the store {root} cannot be written ({error}); {place}. Set BAROGRAPH_STORE to a folder that can be written.")
+    return store, folder, name
 
 
 def _find_resumable(wish: _Wish, root: Path, project: str) -> str | None:
@@ -346,6 +351,16 @@ def _check(**arguments: Any) -> None:
         wrong.append(f"tags must be a list of strings, got {arguments['tags']!r}")
     if wrong:
         raise TypeError("barograph.init(): " + "; ".join(wrong))
+
+
+def _identity() -> dict[str, object]:
+    """By what a reader tells whether this process still lives."""
+    identity: dict[str, object] = {"pid": os.getpid(), "barograph": __version__}
+    try:
+        identity |= {"host": host_name(), "boot_id": boot_id(), "pid_start_s": process_start_s(os.getpid())}
+    except OSError:  # not a file can be opened: the age of the last record has to tell
+        pass
+    return identity
 
 
 def _parent_store(parent: Run | str | None) -> str | None:

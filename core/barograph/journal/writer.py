@@ -395,11 +395,7 @@ class Journal:
         """Close the file; what still waits is lost."""
         self._last_health = self.health
         if self._appender.is_blocked:
-            self._appender.lose_waiting()
-            records, points, size = self._lost_counts()
-            self._warn_once(
-                "lost", f"{self.path}: {records} records ({points} points, {size} bytes) could not be written"
-            )
+            self._appender.lose_waiting()  # the run tells how much, from `lost`
         # First, because a call that is under way in another thread must not write to a descriptor used anew.
         self._appender.begin(-1, 0, b"")
         old, self._fd = self._fd, -1

@@ -16,6 +16,7 @@ from barograph.voice import BarographWarning
 # What a wrapper is about: the name of an estimator's method, or one of scikit-learn's functions.
 About = str | Callable[..., Any]
 
+_MOST_PARTS = 100  # of one estimator that are told apart, and kept until its fit ends
 FITS = ("fit", "fit_transform", "fit_predict", "partial_fit")
 
 
@@ -65,7 +66,7 @@ class Part:
         """Called for what is called inside; only fits of other estimators are looked at."""
         if about not in FITS or args[0] is self.estimator:
             return None
-        if self._is_composed:
+        if self._is_composed and len(self.parts) < _MOST_PARTS:
             part = next((part for part in self.parts if part.estimator is args[0]), None)
             if part is None:
                 part = Part(args[0])

@@ -59,8 +59,8 @@ def fitted_parts(estimator: Any) -> list[tuple[str, Any]]:
 
 def learner(estimator: Any) -> Any:
     """The estimator that learns in the end: the last step of a pipeline, however deep."""
-    while isinstance(steps := getattr(estimator, "steps", None), list) and steps and is_estimator(steps[-1][1]):
-        estimator = steps[-1][1]
+    while isinstance(steps := getattr(estimator, "steps", None), list) and (last := _named(steps[-1:])):
+        estimator = last[0][1]
     return estimator
 
 
@@ -138,7 +138,8 @@ def _own_parameters(estimator: Any) -> dict[str, Any]:
 
 
 def _named(parts: Any) -> list[tuple[str, Any]]:
-    return [(part[0], part[1]) for part in parts if isinstance(part, tuple) and is_estimator(part[1])]
+    pairs = [part[:2] for part in parts if isinstance(part, tuple) and len(part) > 1]
+    return [(str(name), part) for name, part in pairs if is_estimator(part)]
 
 
 def _described(value: Any, depth: int) -> Any:
@@ -152,7 +153,7 @@ def _described(value: Any, depth: int) -> Any:
         return [_described(part, depth + 1) for part in value]
     if isinstance(value, dict):
         return {name: _described(part, depth + 1) for name, part in value.items()}
-    if hasattr(value, "dist") and hasattr(value, "args"):  # a frozen distribution of scipy.stats
+    if hasattr(value, "args") and hasattr(getattr(value, "dist", None), "name"):  # frozen, of scipy.stats
         return f"{value.dist.name}{tuple(value.args)} {value.kwds or ''}".rstrip()
     if callable(value) and not isinstance(value, type):
         return getattr(value, "__qualname__", type(value).__name__)
@@ -193,10 +194,12 @@ def _defaults(cls: Any) -> dict[str, Any]:
 def _is_same(value: Any, default: Any) -> bool:
     if value is default:
         return True
-    simple = (str, int, float, bool, tuple)
-    if isinstance(value, simple) and isinstance(default, simple) and type(value) is type(default):
-        return bool(value == default or (value != value and default != default))
-    return False
+    if type(value) is not type(default) or not isinstance(value, (str, int, float, tuple)):
+        return False
+    try:
+        return bool(value == default or (value != value and default != default))  # the latter for NaN
+    except ValueError:  # arrays in a tuple
+        return False
 
 
 def _in_short(value: Any) -> str:

@@ -44,9 +44,11 @@ def fit_begins(recorder: Recorder, call: Call) -> None:
     if before is not None:
         fitted.step, fitted.points = before.step, before.points
     call.state = fitted
+    if count > MOST_EVENTS or continues:
+        return
+    changed, data = changed_parameters(estimator), describe_data(X, y)
+    _log_settings(recorder, label, estimator, changed, data)
     if fitted.in_full:
-        changed, data = changed_parameters(estimator), describe_data(X, y)
-        _log_settings(recorder, label, estimator, changed, data)
         about = {"fit": fitted.number, "estimator": label, "method": call.about, "first_step": run.steps_done}
         run.event("fit_start", **about, changed=changed, **data)
 

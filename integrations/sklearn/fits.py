@@ -36,10 +36,12 @@ def fit_begins(recorder: Recorder, call: Call) -> None:
     label, before = recorder.label(estimator), recorder.known(estimator)
     continues = call.about == "partial_fit" and before is not None
     count = recorder.count(label, f"{call.about}s" if continues else "fits")
-    if not continues and not _reports_itself(estimator):
-        run.fits += 1
-    fitted = Fitted(label, run.fits, Splits(identify(X), identify(y)))
-    fitted.in_full = count <= MOST_EVENTS and not continues and not _reports_itself(estimator)
+    if reports_itself := _reports_itself(estimator):
+        number = run.fits + 1  # as the callback will count it
+    else:
+        number = run.fits = run.fits + (not continues)
+    fitted = Fitted(label, number, Splits(identify(X), identify(y)))
+    fitted.in_full = count <= MOST_EVENTS and not continues and not reports_itself
     fitted.has_summary = count <= _SUMMARIES
     if before is not None:
         fitted.step, fitted.points = before.step, before.points

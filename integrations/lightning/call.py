@@ -109,4 +109,3 @@ class Call:
         """Give the trainer its methods back."""
         while self.shadows:
             self.shadows.pop().remove()
-

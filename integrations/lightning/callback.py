@@ -85,18 +85,18 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         call.first_step = trainer.global_step if pl_module.automatic_optimization else call.own_step
         goes_on = self._loaded.get("run_id") == call.run.id
         base, self._loaded = (int(self._loaded["offset"]) if goes_on else 0), {}
+        call.offset = base + max(0, call.run.steps_done - base - call.first_step)
+        for logger in call.loggers:
+            logger.offset = call.offset
         if call.is_first_rank:
             call.run.log_config({"data": describe_loaders(trainer)})
-            base += self.attachment.start_fit(
+            self.attachment.start_fit(
                 base + call.first_step,
                 framework=package_of(trainer).__name__.partition(".")[0],
                 epochs=trainer.max_epochs,
                 max_steps=trainer.max_steps,
                 checkpoint=trainer.ckpt_path,
             )
-        call.offset = base
-        for logger in call.loggers:
-            logger.offset = base
 
     # -- going on ----------------------------------------------------------------------------------------------------
 

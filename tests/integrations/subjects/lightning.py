@@ -43,22 +43,24 @@ class _Net(L.LightningModule):
 
 class _Subject:
     name = "lightning"
-    hooks = [
-        "setup",
-        "on_fit_start",
-        "on_train_start",
-        "on_train_epoch_start",
-        "on_before_optimizer_step",
-        "on_train_batch_end",
-        "on_train_epoch_end",
-        "on_validation_start",
-        "on_validation_end",
-        "on_save_checkpoint",
-        "_on_logged",
-        "_on_saved",
-        "on_fit_end",
-        "teardown",
-    ]
+
+    def __init__(self) -> None:
+        self.hooks = [
+            "setup",
+            "on_fit_start",
+            "on_train_start",
+            "on_train_epoch_start",
+            "on_before_optimizer_step",
+            "on_train_batch_end",
+            "on_train_epoch_end",
+            "on_validation_start",
+            "on_validation_end",
+            "on_save_checkpoint",
+            "_on_logged",
+            "_on_saved",
+            "on_fit_end",
+            "teardown",
+        ]
 
     def callback(self, **arguments: Any) -> BarographCallback:
         """A fresh callback."""

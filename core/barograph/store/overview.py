@@ -78,11 +78,14 @@ class Overview:
     deciding: Deciding | None = None
     config_text: str = "{}"
     summary_text: str = "{}"
+    _config: dict[str, Any] | None = None
+    _summary: dict[str, float] | None = None
 
     def head_text(self) -> str:
         """Everything but configuration and summary, as JSON."""
         fields = asdict(self)
-        del fields["config_text"], fields["summary_text"]
+        for name in ("config_text", "summary_text", "_config", "_summary"):
+            del fields[name]
         return json.dumps(fields)
 
     @classmethod
@@ -95,15 +98,18 @@ class Overview:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration, a fresh copy each time."""
-        config: dict[str, Any] = json.loads(self.config_text)
+        """The configuration, a copy that is the caller's own."""
+        if self._config is None:
+            self._config = json.loads(self.config_text)
+        config: dict[str, Any] = _copied(self._config)
         return config
 
     @property
     def summary(self) -> dict[str, float]:
-        """The last value of each metric, a fresh copy each time."""
-        summary: dict[str, float] = json.loads(self.summary_text)
-        return summary
+        """The last value of each metric, a copy that is the caller's own."""
+        if self._summary is None:
+            self._summary = json.loads(self.summary_text)
+        return dict(self._summary)
 
     @property
     def age_order(self) -> tuple[float, str]:
@@ -201,6 +207,13 @@ def _last_values(digests: list[WriterDigest]) -> dict[str, float]:
             if known is None or standing >= known[0]:
                 best[key] = standing, figures.last
     return {key: value for key, (_, value) in best.items()}
+
+
+def _copied(value: Any) -> Any:
+    """A copy of what came out of JSON; several times faster than deepcopy, and than parsing it again."""
+    if isinstance(value, dict):
+        return {key: _copied(one) for key, one in value.items()}
+    return [_copied(one) for one in value] if isinstance(value, list) else value
 
 
 def _text(value: object) -> str | None:

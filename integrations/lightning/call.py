@@ -92,7 +92,8 @@ class Call:
         duration_s = time.perf_counter() - self._began_s
         if not self.is_fit:
             batches = getattr(self.trainer, f"{self.function}_loop").batch_progress.current.processed
-            self.run.event(f"{self.function}_end", batches=batches, duration_s=duration_s)
+            checkpoint = self.trainer.ckpt_path
+            self.run.event(f"{self.function}_end", batches=batches, checkpoint=checkpoint, duration_s=duration_s)
             return
         self.run.event(
             "fit_end",

@@ -140,7 +140,7 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     @guarded
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Mapping[str, Any]) -> None:
         """Take the run's id out of the checkpoint."""
-        if self._call is None:
+        if self._call is None and trainer.state.fn == "fit":
             self._loaded = dict(checkpoint.get(_CHECKPOINT_KEY) or {})
 
     # -- ends --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,284 @@
+"""BarographCallback for Keras: what its hooks are told becomes a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+import keras
+
+from barograph.attachment import Attachment
+from barograph.guard import guarded
+from barograph.integrations.keras.batches import Batches
+from barograph.integrations.keras.calls import Watch, this_call, this_list
+from barograph.integrations.keras.description import describe, describe_model, summary_text
+from barograph.integrations.keras.fit import Fit, checkpoint, early_stop, metric_key, restored_epoch
+from barograph.integrations.keras.optimizers import learning_rates, scheduled_rates
+from barograph.run import Run
+
+Logs = Mapping[str, Any] | None
+
+
+class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no annotations
+    """Records `fit`, `evaluate` and `predict` of a Keras 3 model on any of its back ends.
+
+    run: the run to write to; None takes the open one, or makes one that ends with the fit. init_arguments: those of
+    `barograph.init` for a run that is made. log_every: also log the running means of every so many batches; None leaves
+    batches to Keras, which then goes on without waiting for them. A step is a batch; several fits count on.
+
+    Cost: nothing per batch without log_every. One callback serves one fit at a time.
+    """
+
+    def __new__(cls, *_: Any, log_every: int | None = None, **__: Any) -> Self:
+        """With log_every, the variant that has batch hooks: Keras looks at which ones a callback's class overrides."""
+        if log_every is not None and not issubclass(cls, _BatchCallback):
+            if cls is not BarographCallback:
+                raise TypeError(f"log_every works with BarographCallback itself, not with its subclass {cls.__name__}")
+            cls = _BatchCallback
+        made: Self = super().__new__(cls)
+        return made
+
+    def __init__(self, run: Run | None = None, *, log_every: int | None = None, **init_arguments: Any) -> None:
+        super().__init__()
+        if log_every is not None and log_every < 1:
+            raise ValueError(f"log_every must be at least 1 (batches), got {log_every}")
+        self.log_every = log_every
+        self._attachment = Attachment(run, **init_arguments)
+        self._fit: Fit | None = None
+        self._visit: _Visit | None = None
+
+    @property
+    def run(self) -> Run | None:
+        """The run in use; None before the first fit."""
+        return self._attachment.run
+
+    # -- fit -----------------------------------------------------------------------------------------------------------
+
+    @guarded
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """A fit begins: find or make the run, and say what is trained and how."""
+        self._leave()
+        call = this_call()
+        run = self._attachment.begin(describe(self._model, call, self))
+        self._fit = Fit(self._model, self.params or {}, call, Watch(call, self._left_fit))
+        self._describe_model(run, self._fit)
+
+    @guarded
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """An epoch begins; only with the first one is it known where a fit starts (BackupAndRestore moves it)."""
+        fit, run = self._fit, self.run
+        if fit is None or run is None:
+            return
+        if not fit.is_started:
+            first_step = epoch * (fit.batches_per_epoch or 0)
+            offset = self._attachment.start_fit(
+                first_step, epochs=fit.epochs, initial_epoch=epoch,
+                batches_per_epoch=fit.batches_per_epoch, batch_size=fit.batches.size,
+            )  # fmt: skip
+            fit.start(offset, first_step)
+        else:
+            self._note_reduced_rate(run, fit)
+        fit.begin_epoch(epoch)
+
+    @guarded
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """An epoch is over: its metrics."""
+        fit, run = self._fit, self.run
+        if fit is None or run is None:
+            return
+        run.log(fit.end_epoch(logs or {}), step=fit.step)
+        self._attachment.reached(fit.step - 1)
+        self._describe_model(run, fit)
+
+    @guarded
+    def on_train_end(self, logs: Logs = None) -> None:
+        """The fit came to its end: why, and what other callbacks made of it."""
+        fit, run = self._fit, self.run
+        if fit is None or run is None:
+            return
+        self._note_reduced_rate(run, fit)
+        stopper = fit.stopper()
+        if stopper is not None:
+            run.event("early_stop", **early_stop(stopper, fit.step_after))
+        for sibling in fit.siblings:
+            if isinstance(sibling, keras.callbacks.ModelCheckpoint):
+                run.event("checkpoint", **checkpoint(sibling))
+        self._end_fit(fit, "finished", fit.reason(logs or {}), restored_epoch=restored_epoch(fit.siblings))
+
+    # -- evaluate and predict ------------------------------------------------------------------------------------------
+
+    @guarded
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """The validation of the fit begins, or an evaluation of its own."""
+        if self._fit is not None and self._is_own_validation():
+            self._fit.begin_validation()
+        else:
+            self._begin_visit()
+
+    @guarded
+    def on_test_end(self, logs: Logs = None) -> None:
+        """The validation is over (its metrics come with the epoch's), or the evaluation: its metrics."""
+        if self._visit is None:
+            if self._fit is not None:
+                self._fit.end_validation()
+            return
+        self._end_visit("test", {f"test/{name}": value for name, value in (logs or {}).items()})
+
+    @guarded
+    def on_predict_begin(self, logs: Logs = None) -> None:
+        """A prediction begins."""
+        self._begin_visit()
+
+    @guarded
+    def on_predict_end(self, logs: Logs = None) -> None:
+        """A prediction is over: how long it took."""
+        if self._visit is not None:
+            self._end_visit("predict", {})
+
+    # -- pickle, deepcopy ----------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"log_every": self.log_every, "attachment": self._attachment}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        BarographCallback.__init__(self, log_every=state["log_every"])
+        self._attachment = state["attachment"]
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _describe_model(self, run: Run, fit: Fit) -> None:
+        """Once the model is built: at the begin of the fit, or after the first epoch of a model that builds itself."""
+        if fit.is_described or not getattr(fit.model, "built", False):
+            return
+        fit.is_described = True
+        settings, rows = describe_model(fit.model)
+        run.log_config({"model": settings})
+        run.log_table("model/layers", rows)
+        run.log_text("model/summary", summary_text(settings, rows))
+
+    def _note_reduced_rate(self, run: Run, fit: Fit) -> None:
+        """Between two epochs: whether ReduceLROnPlateau has done what its name says."""
+        plateau = next((one for one in fit.siblings if isinstance(one, keras.callbacks.ReduceLROnPlateau)), None)
+        if plateau is None or any(isinstance(one, keras.callbacks.LearningRateScheduler) for one in fit.siblings):
+            return
+        rates = learning_rates(fit.model)
+        for key, before in fit.rates.items():
+            if rates.get(key, before) < before:
+                run.event(
+                    "learning_rate_reduced", by=type(plateau).__name__, monitor=metric_key(plateau.monitor), key=key,
+                    before=before, after=rates[key], epoch=fit.epoch, patience=plateau.patience, factor=plateau.factor,
+                )  # fmt: skip
+        fit.rates = rates
+
+    def _end_fit(
+        self, fit: Fit, status: str, reason: str, error: BaseException | None = None, restored_epoch: int | None = None
+    ) -> None:
+        self._fit = self._visit = None
+        fit.watch.end()
+        if self.run is not None:
+            self.run.event(
+                "fit_end", reason=reason, epochs=fit.epochs_done, steps=fit.step - fit.first_step,
+                duration_s=time.monotonic() - fit.started_s, restored_epoch=restored_epoch,
+            )  # fmt: skip
+        self._attachment.end(status, reason if error is None else type(error).__name__, error)
+
+    @guarded
+    def _left_fit(self, error: BaseException | None) -> None:
+        """The fit was left by an exception; None: by one that was not seen."""
+        fit = self._fit
+        if fit is None:
+            return
+        self._note_exception(error, fit.step)
+        interrupted = error is None and fit.watch.was_interrupted
+        reason = "interrupted" if interrupted else "exception"
+        self._end_fit(fit, "interrupted" if interrupted else "failed", reason, error)
+
+    @guarded
+    def _left_visit(self, error: BaseException | None) -> None:
+        """An evaluation or prediction was left by an exception; None: by one that was not seen."""
+        visit, self._visit = self._visit, None
+        if visit is None or visit.watch is None:
+            return
+        self._note_exception(error, None)
+        interrupted = error is None and visit.watch.was_interrupted
+        self._attachment.end("interrupted" if interrupted else "failed", type(error).__name__ if error else None, error)
+
+    def _note_exception(self, error: BaseException | None, step: int | None) -> None:
+        if self.run is not None and error is not None:
+            self.run.event("exception", type=type(error).__name__, message=str(error), step=step)
+
+    def _leave(self) -> None:
+        """Close what an earlier call left behind that never came to its end."""
+        if self._visit is not None:
+            if self._visit.watch is not None:
+                self._visit.watch.end()
+            self._left_visit(None)
+        if self._fit is not None:
+            self._fit.watch.end()
+            self._left_fit(None)
+
+    def _is_own_validation(self) -> bool:
+        callbacks = this_list()
+        return callbacks is None or (self._fit is not None and self._fit.watch.is_of(callbacks))
+
+    def _begin_visit(self) -> None:
+        call = this_call()
+        inside_fit = self._fit is not None and self._fit.watch.is_running()
+        if not inside_fit:
+            self._leave()
+            self._attachment.begin()
+        watch = None if inside_fit else Watch(call, self._left_visit)
+        self._visit = _Visit(time.perf_counter(), Batches(call.batches), watch)
+
+    def _end_visit(self, name: str, metrics: dict[str, Any]) -> None:
+        visit, self._visit, run = self._visit, None, self.run
+        if visit is None or run is None:
+            return
+        duration_s = time.perf_counter() - visit.began_s
+        metrics[f"time/{name}_s"] = duration_s
+        batches = visit.batches.in_epoch
+        samples = visit.batches.samples(batches) if batches else None
+        if samples:
+            metrics[f"throughput/{name}_samples_per_s"] = samples / duration_s
+        run.log(metrics, step=self._fit.step if self._fit is not None else run.steps_done)
+        if visit.watch is not None:
+            visit.watch.end()
+            self._attachment.end("finished", f"{name}_end")
+
+
+class _BatchCallback(BarographCallback):
+    """The variant that also logs batches, without taking Keras' asynchronous dispatch away.
+
+    Keras may call the hook from other threads and in any order: the step comes from the batch's index. The values are
+    those Keras gives, means over the epoch so far, hence `batch/loss` beside `train/loss`.
+    """
+
+    async_safe = True
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """A batch, or with steps_per_execution the last of several, was trained."""
+        fit, every = self._fit, self.log_every
+        if fit is None or every is None:
+            return
+        step = fit.step_of(batch)
+        if step // every != fit.step_of(batch - fit.batches_per_call) // every:
+            self._log_batch(fit, step, logs)
+
+    @guarded
+    def _log_batch(self, fit: Fit, step: int, logs: Logs) -> None:
+        run = self.run
+        if run is None:
+            return
+        metrics: dict[str, Any] = {f"batch/{name}": value for name, value in (logs or {}).items()}
+        if fit.iterations is not None:
+            metrics |= scheduled_rates(fit.model, fit.iterations + step - fit.step - 1)
+        run.log({**metrics, "epoch": fit.epoch}, step=step)
+
+
+class _Visit(NamedTuple):
+    """An evaluation or prediction that is no validation of a fit. watch: None inside a fit, which has its own."""
+
+    began_s: float
+    batches: Batches
+    watch: Watch | None

@@ -1,0 +1,53 @@
+"""Keras on each of its back ends, in a process each, because the choice is made before Keras is imported."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import barograph
+
+CASES = Path(__file__).parent / "keras_cases.py"
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+def test_every_case_holds_on(backend: str) -> None:
+    """All of keras_cases.py passes on the back end."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"the {backend} back end is not installed: pip install {backend}")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    del environment["BAROGRAPH_STORE"]  # each case has its own
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", str(CASES), "-q", "-p", "no:cacheprovider"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout[-20_000:] + ended.stderr[-2_000:]
+
+
+def test_tensorflow_is_not_imported_for_another_back_end(store: Path) -> None:
+    """A fit on torch is recorded, described and evaluated without tensorflow, installed or not."""
+    code = """if True:
+        import sys, keras, numpy
+        from barograph.integrations.keras import BarographCallback
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_regularizer="l2")])
+        schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+        model.compile(keras.optimizers.SGD(schedule), keras.losses.MeanSquaredError())
+        x, callbacks = numpy.ones((8, 2)), [BarographCallback(quiet=True, log_every=1)]
+        model.fit(x, x[:, :1], verbose=0, callbacks=callbacks)
+        model.evaluate(x, x[:, :1], verbose=0, callbacks=callbacks)
+        assert "tensorflow" not in sys.modules
+    """
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert barograph.open().runs()[0].config["optimizer"]["learning_rate"]["decay_rate"] == 0.9
+
+
+def test_without_keras_the_extra_is_named() -> None:
+    """Importing the integration where Keras is missing says what to install."""
+    code = "import sys; sys.modules['keras'] = None; import barograph.integrations.keras"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip().endswith("pip install 'barograph[keras]'")

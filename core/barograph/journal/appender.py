@@ -31,6 +31,7 @@ _KEPT_TYPES = COUNTED_TYPES | {FrameType.GAP}  # what moves on to the next file 
 _BEFORE_POINTS = HEAD.size + SCALARS.size
 _VALUES_LIMIT = 1 << 16  # values of one frame; far under the cap, and the cap for names is checked by itself
 _NAME_LIMIT = 1024  # characters; see KEY_LIMIT in values.py
+_BLANKS = "".join(map(chr, range(33)))  # the space, and what comes before it
 _NAMES_LIMIT = 1 << 16  # names in the table of key sets
 _ITEM_BYTES = 128  # what a waiting frame costs beside its payload
 _ROWS_A_PORTION = 256
@@ -48,7 +49,7 @@ class _KeySet:
 
 def _is_plain_name(name: str) -> bool:
     """Whether a name can be kept as it is: not blank, not longer than a key may be, and valid Unicode."""
-    if len(name) > _NAME_LIMIT or not any(letter > " " for letter in name):
+    if len(name) > _NAME_LIMIT or not name.strip(_BLANKS):
         return False
     try:
         name.encode()
@@ -73,7 +74,7 @@ class Appender:
         self._seed = 0
         self._sequence = 0
         self._open_frame = b""
-        self._open_payload = b""  # of the frame written last; tells by identity
+        self._open_item = (0, b"")  # type and payload of the frame written last; known by its identity
         self._closed = False
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._waiting_bytes = 0
@@ -216,38 +217,39 @@ class Appender:
             return self._put(kind, payload)
 
     def _put(self, kind: int, payload: bytes, keys: _KeySet | None = None) -> bool:
+        item = (kind, payload)
         if not self.is_blocked:
-            if self._write_item(kind, payload, keys):
+            if self._write_item(item, keys):
                 return True
             self.is_blocked = True
-            if self._open_frame and self._open_payload is payload:
+            if self._open_frame and self._open_item is item:
                 return False  # it is begun: flush() completes it before anything else
         cost = len(payload) + _ITEM_BYTES
         if self._waiting_bytes + cost > self._limit_bytes:
             self._lose(kind, payload)
         else:
-            self._waiting.append((kind, payload))
+            self._waiting.append(item)
             self._waiting_bytes += cost
         return False
 
-    def _write_item(self, kind: int, payload: bytes, keys: _KeySet | None) -> bool:
+    def _write_item(self, item: tuple[int, bytes], keys: _KeySet | None) -> bool:
         """Write a frame, before it the rest of one that was begun and, where that is due, its key set."""
         if self._open_frame and not self._settle():
             return False
         if keys is not None and (keys.announced < 0 or self._sequence - keys.announced > REPEAT_KEYS_AFTER):
-            return self._announce(keys) and self._write_frame(kind, payload)
-        return self._write_frame(kind, payload)
+            return self._announce(keys) and self._write_frame(item)
+        return self._write_frame(item)
 
     def _announce(self, keys: _KeySet) -> bool:
-        definition = encode_keys(keys.number, keys.names)
+        definition = (_KEYS, encode_keys(keys.number, keys.names))
         for _ in range(2 if keys.announced < 0 else 1):
-            if not self._write_frame(_KEYS, definition):
+            if not self._write_frame(definition):
                 return False
         keys.announced = self._sequence - 1
         return True
 
-    def _write_frame(self, kind: int, payload: bytes) -> bool:
-        self._open_payload, self._open_frame = payload, frame(self._seed, kind, self._sequence, payload)
+    def _write_frame(self, item: tuple[int, bytes]) -> bool:
+        self._open_item, self._open_frame = item, frame(self._seed, item[0], self._sequence, item[1])
         return self._hand_over(0)
 
     def _settle(self) -> bool:
@@ -283,30 +285,29 @@ class Appender:
             if self._fd < 0 or (self._open_frame and not self._settle()):
                 return False
             for _ in range(count):
-                if self._waiting and self._waiting[0][1] is self._open_payload:
+                if self._waiting and self._waiting[0] is self._open_item:
                     # written by the last round, or by a call that was interrupted before it could say so
                     self._waiting_bytes -= len(self._waiting.popleft()[1]) + _ITEM_BYTES
                 if not self._waiting:
                     self.is_blocked = False
                     return True
-                kind, payload = self._waiting[0]
-                number = int.from_bytes(payload[:4], "little")
-                if not self._write_item(kind, payload, self._sets_by_number[number] if kind == _SCALARS else None):
+                item = self._waiting[0]
+                number = int.from_bytes(item[1][:4], "little")
+                if not self._write_item(item, self._sets_by_number[number] if item[0] == _SCALARS else None):
                     return False
             return False
 
     def begin(self, fd: int, seed: int, header: bytes) -> bool:
         with self._lock:
-            if self._open_frame and self._open_frame[2] in _KEPT_TYPES:
-                item = (self._open_frame[2], self._open_payload)
-                if not self._waiting or self._waiting[0][1] is not self._open_payload:
-                    self._waiting.appendleft(item)
-                    self._waiting_bytes += len(item[1]) + _ITEM_BYTES
+            waits = bool(self._waiting) and self._waiting[0] is self._open_item
+            if self._open_frame and self._open_item[0] in _KEPT_TYPES and not waits:
+                self._waiting.appendleft(self._open_item)
+                self._waiting_bytes += len(self._open_item[1]) + _ITEM_BYTES
             self.is_blocked = True
-            self._fd, self._seed, self._sequence, self._open_frame, self._open_payload = fd, seed, 0, b"", b""
+            self._fd, self._seed, self._sequence, self._open_frame, self._open_item = fd, seed, 0, b"", (0, b"")
             self.size = self.file_records = self.file_points = 0
             self._forget_announcements()
-            return fd >= 0 and self._write_frame(_HEADER, header)
+            return fd >= 0 and self._write_frame((_HEADER, header))
 
     def renew(self, header: bytes) -> bool:
         with self._lock:

@@ -73,11 +73,12 @@ def test_a_frame_cut_at_the_end_is_read_once_it_is_whole(tmp_path: Path) -> None
     assert set(seen) == points
 
 
-def test_zeros_before_data_are_looked_at_again(tmp_path: Path) -> None:
-    """A network file system shows a page of zeros where frames appear later."""
+@pytest.mark.parametrize("zeros", [slice(500, None), slice(500, 900)])
+def test_zeros_before_data_are_looked_at_again(tmp_path: Path, zeros: slice) -> None:
+    """A network file system shows zeros where frames appear later, at the end or with later frames behind them."""
     whole = small_journal(tmp_path).read_bytes()
     path = next(tmp_path.glob("*.journal"))
-    path.write_bytes(whole[:500] + bytes(len(whole) - 500))
+    path.write_bytes(whole[:500] + bytes(len(whole[zeros])) + whole[500:][len(whole[zeros]) :])
     reader = JournalReader(path)
     points = points_of(reader.read())
     path.write_bytes(whole)

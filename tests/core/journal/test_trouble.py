@@ -90,6 +90,17 @@ def test_what_cannot_wait_is_counted_to_the_byte(open_journal: Open) -> None:
     assert contents.damage.lost_frames == 0
 
 
+def test_the_same_bytes_twice_are_two_records(open_journal: Open) -> None:
+    """Also while they wait."""
+    journal = open_journal()
+    payload = b"statistics"
+    with full_at(journal.path.stat().st_size + 20):
+        for _ in range(4):
+            journal.statistics(payload)
+    journal.sync()
+    assert [kept for _, kept in read_journal(journal.path).statistics] == [payload] * 4
+
+
 def test_key_sets_first_used_while_the_disk_refuses_are_written_later(open_journal: Open) -> None:
     """More of them than the table of key sets holds."""
     journal = open_journal()

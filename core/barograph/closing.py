@@ -63,7 +63,7 @@ def closing_lines(
     why = f" ({reason})" if reason and status != "finished" else ""
     share = f", {cost_s / duration_s:.2%} of it our own" if duration_s > 0 else ""
     lines = [f"barograph: {name} {status}{why} after {duration_text(duration_s)}{share}"]
-    shown = [key for key in summary if not key.startswith(_UNSHOWN)]
+    shown = [key for key in summary if not key.startswith(_UNSHOWN) and key != "epoch"]
     rows = [_row(key, summary[key]) for key in sorted(shown)[:_ROWS]]
     if rows:
         widths = [max(len(row[column]) for row in [_HEAD, *rows]) for column in range(len(_HEAD))]
@@ -111,6 +111,8 @@ def _terminal_width() -> int:
 def _row(key: str, numbers: Any) -> tuple[str, ...]:
     high = is_better_high(key)
     best, step = (numbers.max, numbers.max_step) if high else (numbers.min, numbers.min_step)
+    if key.startswith("lr/"):
+        best = step = None  # no learning rate is the best one
     return (
         key.encode("unicode_escape").decode() if not key.isprintable() else key,
         sparkline(numbers.spark),

@@ -1,6 +1,7 @@
 """Around every entry point that a framework calls: our own failure becomes one warning, and the training goes on."""
 
 import functools
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
@@ -21,7 +22,7 @@ class GuardedRun(Protocol):
         """For the warning."""
         ...
 
-    def spent(self, hook: str, seconds: float, started_cost_s: float) -> None:
+    def spent(self, hook: str, seconds: float) -> None:
         """Add the cost of a hook."""
         ...
 
@@ -35,6 +36,14 @@ class GuardedRun(Protocol):
         ...
 
 
+class _Frame:
+    """What guarded methods and log() took inside one that is under way, and counted themselves."""
+
+    hooks_s = 0.0
+    log_s = 0.0
+
+
+_frames = threading.local()
 _warned_without_run: set[tuple[str, str]] = set()
 
 
@@ -51,6 +60,8 @@ def guarded(method: _Method) -> _Method:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         before: GuardedRun | None = self.run
         logged_s = before.cost_s if before is not None else 0.0
+        outer, inner = getattr(_frames, "current", None), _Frame()
+        _frames.current = inner
         start = time.perf_counter()
         try:
             return method(self, *args, **kwargs)
@@ -60,9 +71,15 @@ def guarded(method: _Method) -> _Method:
             report(self.run, hook, error)
             return None
         finally:
+            whole_s = time.perf_counter() - start
             run: GuardedRun | None = self.run
+            log_s = run.cost_s - (logged_s if run is before else 0.0) if run is not None else 0.0
             if run is not None:
-                run.spent(hook, time.perf_counter() - start, logged_s if run is before else 0.0)
+                run.spent(hook, max(0.0, whole_s - inner.hooks_s - (log_s - inner.log_s)))
+            if outer is not None:
+                outer.hooks_s += whole_s
+                outer.log_s += log_s
+            _frames.current = outer
 
     return cast(_Method, call)
 

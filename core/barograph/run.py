@@ -333,10 +333,9 @@ class Run:
         """Itself; the guard asks every object it stands around for its run."""
         return self
 
-    def spent(self, hook: str, seconds: float, cost_before_s: float = 0.0) -> None:
-        """Add to the measured cost, less what log() took inside and has counted itself."""
-        net_s = max(0.0, seconds - max(0.0, self.cost_s - cost_before_s))
-        self._hooks[hook] = self._hooks.get(hook, 0.0) + net_s
+    def spent(self, hook: str, seconds: float) -> None:
+        """Add to the measured cost what log() and its like have not counted themselves."""
+        self._hooks[hook] = self._hooks.get(hook, 0.0) + seconds
 
     def count_failure(self, hook: str, error: BaseException) -> bool:
         """Count an error of ours; True if it is the first of its kind."""

@@ -86,7 +86,7 @@ def init(
         _capture(run, capture_environment_fast)
         _capture_in_background(run)
     run.start()
-    run.spent("init", time.perf_counter() - start)
+    run.spent("init", time.perf_counter() - start - run.overhead["total_s"])
     recording.say_begin()
     return run
 
@@ -261,14 +261,15 @@ def _settle(wish: _Wish, root: Path, project: str, process: Process, n: int) -> 
     shared = None if alone else process.run_key(n)
     if run_id is None and shared is not None:
         run_id = f"launch-{shared}"
+    attempt_key = None if alone else process.attempt_key(n)
     if run_id is None and process.world > 1 and not alone:
-        run_id = agree_on_id(root, process, n)
+        run_id = attempt_key = agree_on_id(root, process, n)  # made for this start, so it names the attempt as well
     folder = RunFolder(root / "runs" / (run_id or new_run_id()))
     manifest = wish.manifest(folder.path.name, project)
     existed = not folder.create_manifest(manifest)
     if existed:
         manifest |= folder.read_manifest()
-    attempt = folder.new_attempt(None if alone else process.attempt_key(n))
+    attempt = folder.new_attempt(attempt_key)
     if existed and attempt > 1 and wish.id is not None and not wish.resume and shared is None:
         warn(
             f"run {wish.id!r} exists already; this is recorded as its attempt {attempt}. Pass resume=True to say so, "
@@ -316,7 +317,8 @@ def _calls_so_far(folder: RunFolder) -> int:
 
     try:
         view = RunView(folder.path)
-        last = [int(view.metric(key).steps[-1]) for key in view.metrics() if not key.startswith(("system/", "gpu/"))]
+        keys = [key for key in view.metrics() if not key.startswith(("system/", "gpu/"))]
+        last = [view.statistics(key).last_step for key in keys]
     except Exception as error:  # noqa: BLE001  # a damaged earlier attempt must not stop this one
         warn(f"{folder.path}: the earlier attempts could not be read ({error}); steps count from 0 again")
         return 0

@@ -69,8 +69,8 @@ def show(call: argparse.Namespace) -> int:
         if value:
             print_line(f"  {name:<10}{visible(value)}")
     _print_error(view)
-    for line in _damage_lines(view):
-        print_line(f"  {line}")
+    for line in [*view.problems, *_damage_lines(view)]:
+        print_line(f"  {visible(line)}")
     limit = sys.maxsize if call.all else _ROWS
     _print_part("settings", ["setting", "value"], list(flatten(view.config).items()), limit, flexible=1)
     keys = [key for key in view.metrics() if call.all or not key.startswith(("system/", "gpu/"))]
@@ -265,6 +265,7 @@ def _everything(view: RunView) -> dict[str, Any]:
         "error": dataclasses.asdict(view.error) if view.error else None,
         "overhead": view.overhead,
         "damage": _damage_lines(view),
+        "problems": view.problems,
         "metrics": {key: dataclasses.asdict(view.statistics(key)) for key in view.metrics()},
         "events": [
             {"step": event.step, "name": event.name, "time_s": event.time_s, "data": event.data}

@@ -1,18 +1,13 @@
 """Checking that what a run wrote can be read to the last bit. Nothing is ever changed."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
 
-import duckdb
-
 from barograph.errors import BarographError
+from barograph.journal.format import SUFFIX
 from barograph.journal.reader import read_journal
 from barograph.reading import RunView
-from barograph.store.files import LocalFiles
-from barograph.store.layout import RunFolder
-from barograph.store.parquet import Database, quoted
-from barograph.store.segment import SUFFIX, Segment, parquet_names
+from barograph.store.sealing import check_segment
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,21 +49,10 @@ def check_file(path: Path) -> Report:
 
 def check_run(view: RunView) -> list[Report]:
     """Every journal of a run, and its sealed segments against the counts they carry."""
-    folder = RunFolder(view.path)
-    reports = [check_file(path) for path in sorted(folder.journals.glob("*.journal"))]
-    with contextlib.closing(Database(folder.path)) as database:
-        for note in sorted(folder.segments.glob(f"*{SUFFIX}")):
-            reports.append(_check_segment(folder, note.stem, database))
+    reports = [check_file(path) for path in sorted((view.path / "journals").glob(f"*{SUFFIX}"))]
+    for path in sorted((view.path / "segments").glob("*.parquet")):
+        try:
+            reports.append(Report(path, check_segment(path)))
+        except (BarographError, OSError) as error:
+            reports.append(Report(path, 0, str(error)))
     return reports
-
-
-def _check_segment(folder: RunFolder, writer_id: str, database: Database) -> Report:
-    path = folder.segments / parquet_names(writer_id)[0]
-    try:
-        digest = Segment.read(LocalFiles(folder.path), writer_id).digest
-        query = f"SELECT key, count(*), count(value) FROM read_parquet({quoted(path.as_posix())}) GROUP BY key"
-        found = sum(count for _, count, _ in database.rows(query))
-    except (BarographError, OSError, duckdb.Error) as error:
-        return Report(path, 0, str(error))
-    expected = sum(figures.count for figures in digest.statistics.values())
-    return Report(path, found, None if found == expected else f"{expected} points were sealed, {found} are there")

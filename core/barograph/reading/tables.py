@@ -32,22 +32,24 @@ _RUN = "string_split(filename, '/')[-3]"
 # What is not sealed lies in arrays under names that begin with _; the views make both look the same.
 _OPEN = {
     "runs": (
-        'SELECT id, name, project, status, "group", parent, '
+        'SELECT id, name, project, status, "group", parent AS parent_id, '
         "CASE WHEN tags = '' THEN [] ELSE string_split(tags, chr(31)) END AS tags, notes, "
         f"{_TIME} AS created, duration_s, points, path FROM _runs"
     ),
-    "params": "SELECT run, key, value, try_cast(value AS DOUBLE) AS number FROM _params",
+    "params": "SELECT run AS run_id, key, value, try_cast(value AS DOUBLE) AS number FROM _params",
     "metrics": (
-        f"SELECT run, key, step, {_TIME} AS time, {VALUE}, attempt, rank, writer FROM _points JOIN _series USING (code)"
+        f"SELECT run AS run_id, key, step, {_TIME} AS time, {VALUE}, attempt, rank, writer "
+        "FROM _points JOIN _series USING (code)"
     ),
     "events": (
-        f"SELECT run, name, nullif(step, {NO_INTEGER}) AS step, {_TIME} AS time, data, attempt, rank FROM _events"
+        f"SELECT run AS run_id, name, nullif(step, {NO_INTEGER}) AS step, {_TIME} AS time, data, attempt, rank "
+        "FROM _events"
     ),
 }
 _SEALED = {
-    "metrics": f"SELECT {_RUN} AS run, key, step, {_TIME} AS time, value, attempt, rank, writer FROM {{files}}",
+    "metrics": f"SELECT {_RUN} AS run_id, key, step, {_TIME} AS time, value, attempt, rank, writer FROM {{files}}",
     "events": (
-        f"SELECT {_RUN} AS run, name, step, {_TIME} AS time, "
+        f"SELECT {_RUN} AS run_id, name, step, {_TIME} AS time, "
         # lone surrogates, which JSON text may hold and DuckDB refuses
         "CASE WHEN json_valid(body) THEN json_extract(body, '$.data')::VARCHAR ELSE body END AS data, "
         "attempt, rank FROM {files} WHERE kind = 'event'"

@@ -21,9 +21,10 @@ def host_name() -> str:
 
 
 def boot_id() -> str | None:
-    """A text that changes with every start of the machine; None where it cannot be told."""
+    """A text that changes with every start of the machine or container; None where it cannot be told."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # two containers of a machine may have one host name
     except OSError:
         pass
     import psutil  # a slow import, and not needed on Linux

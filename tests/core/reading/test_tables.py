@@ -42,7 +42,7 @@ def test_runs_and_params(opened: Store) -> None:
         ("live", "running", "g", ["a", "b"], "it's", 1_700_000_000.25, 6),
         ("sealed", "finished", "g", ["a", "b"], "it's", 1_700_000_000.25, 6),
     ]
-    rows = opened.sql("SELECT key, value, number FROM params WHERE run = 'live' ORDER BY key").fetchall()
+    rows = opened.sql("SELECT key, value, number FROM params WHERE run_id = 'live' ORDER BY key").fetchall()
     assert rows == [
         ("layers", "[1,2]", None),
         ("nothing", None, None),
@@ -53,7 +53,7 @@ def test_runs_and_params(opened: Store) -> None:
 
 def test_metrics_are_the_same_live_and_sealed(opened: Store) -> None:
     """NaN is a NaN and no NULL, infinities are infinite, keys that are no Unicode have one readable name."""
-    query = "SELECT key, step, value::VARCHAR, attempt, rank FROM metrics WHERE run = '{}' ORDER BY key, step"
+    query = "SELECT key, step, value::VARCHAR, attempt, rank FROM metrics WHERE run_id = '{}' ORDER BY key, step"
     live, sealed = (opened.sql(query.format(run)).fetchall() for run in ("live", "sealed"))
     assert live == sealed
     assert [row[2] for row in live[:3]] == ["1.0", "nan", "-inf"]
@@ -62,7 +62,7 @@ def test_metrics_are_the_same_live_and_sealed(opened: Store) -> None:
 
 def test_events_are_the_same_live_and_sealed(opened: Store) -> None:
     """With their data as JSON."""
-    query = "SELECT name, step, epoch(time), data FROM events WHERE run = '{}' ORDER BY step"
+    query = "SELECT name, step, epoch(time), data FROM events WHERE run_id = '{}' ORDER BY step"
     live, sealed = (opened.sql(query.format(run)).fetchall() for run in ("live", "sealed"))
     assert live[1] == sealed[1] == ("fit_end", 2, 1_700_000_002.5, '{"epochs":3}')
     assert live[0][:3] == sealed[0][:3]
@@ -73,7 +73,7 @@ def test_tables_can_be_joined(opened: Store) -> None:
     """Runs by their id; only what a query names is loaded."""
     query = (
         "SELECT r.name, p.number, max(m.value) FROM runs r "
-        "JOIN params p ON p.run = r.id JOIN metrics m ON m.run = r.id "
+        "JOIN params p ON p.run_id = r.id JOIN metrics m ON m.run_id = r.id "
         "WHERE p.key = 'optimizer.lr' AND m.key = 'x' AND NOT isnan(m.value) GROUP BY ALL ORDER BY ALL"
     )
     assert opened.sql(query).fetchall() == [("live", 0.5, 1.0), ("sealed", 0.5, 1.0)]

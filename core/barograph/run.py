@@ -46,6 +46,7 @@ class Run:
         )
         self._hooks: dict[str, float] = {}
         self._slow_s = 0.0
+        self._spent_before_s = 0.0  # until it was opened again, if it was
         self._failures: dict[str, int] = {}
         self._warned: dict[str, int] = {}
         self._config: dict[str, Any] = {}
@@ -241,6 +242,15 @@ class Run:
 
         self._record("event", self.last_step, name=readable(name, 1024), data=redact(to_plain(data).value))
 
+    def watch(self, model: object, *arguments: Any, **options: Any) -> Any:  # as the framework's watch has it
+        """Look into a model while it trains, by the watch() of its framework's integration; returns what has close().
+
+        For torch: barograph.integrations.torch.watch. Raises TypeError for a model that no integration knows.
+        """
+        from barograph.watchers import watcher_of
+
+        return watcher_of(model)(model, *arguments, run=self, **options)
+
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def finish(self, status: str = "finished", reason: str | None = None, error: BaseException | None = None) -> None:
@@ -289,7 +299,8 @@ class Run:
         )
         self._journal.close(max(0.1, left_s - (time.perf_counter() - start)))
         if self._recording.speaks:
-            say(closing_lines(self.name, status, reason, duration_s, overhead["total_s"], summary))
+            cost_s = overhead["total_s"] - self._spent_before_s
+            say(closing_lines(self.name, status, reason, duration_s, cost_s, summary))
         if any(self.lost.values()):
             say([loss_line(self.name, self.lost)])
 
@@ -298,7 +309,9 @@ class Run:
         with self._lock:
             if not self.is_finished:
                 return
+            self._slow_s += self._journal.cost_s
             self._journal = self._recording.open_journal(self._write_arrived, calls=self._journal.calls)
+            self._spent_before_s = self.overhead["total_s"]
             self._journal_log = self._journal.log
             self._started = time.monotonic()
             self.is_finished = False

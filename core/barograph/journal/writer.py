@@ -96,7 +96,7 @@ class Journal:
         self._synced_size = 0
         self._folder_is_synced = False
         now = monotonic()
-        self._sync_at, self._retry_at, self._beat_at, self._retry_after_s = now + sync_every_s, now, now, _RETRY_FIRST_S
+        self._sync_at, self._retry_at, self._retry_after_s = now + sync_every_s, now, _RETRY_FIRST_S
 
         if native is None:
             native = _append is not None
@@ -106,6 +106,7 @@ class Journal:
         self._appender = (_append if native else appender).Appender(buffer_limit_bytes, calls)
         self.log = self._appender.log
         self._recover()
+        self._beat()
         self._keeper: Keeper | None = Keeper(self._tend, self._end)
         if not self._keeper.start():
             self._keeper = None
@@ -275,12 +276,16 @@ class Journal:
             self._sync_at = now + self._sync_every_s
             self._sync()
         if now >= self._beat_at:
-            self._beat_at = now + self._heartbeat_s
-            if not self._appender.is_blocked:
-                beat = encode_beat(time(), monotonic(), self._appender.last_step, self.pending)
-                self._appender.put(FrameType.BEAT, beat)
+            self._beat()
         if self._expects_ticks and self._tick is not None:
             self._tick()
+
+    def _beat(self) -> None:
+        now = monotonic()
+        self._beat_at = now + self._heartbeat_s
+        if not self._appender.is_blocked:
+            beat = encode_beat(time(), now, self._appender.last_step, self.pending)
+            self._appender.put(FrameType.BEAT, beat)
 
     def _recover(self) -> None:
         """Open a file if there is none, write what waits, and a gap frame for what could not wait."""

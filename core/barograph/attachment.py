@@ -30,6 +30,8 @@ class Attachment:
     """
 
     def __init__(self, run: Run | None = None, **init_arguments: Any) -> None:
+        if unknown := init_arguments.keys() - starting.INIT_ARGUMENTS:
+            raise TypeError(f"barograph.init() has no argument {', '.join(sorted(unknown))}")
         self._given = run
         self._arguments = init_arguments
         self._family = _Family()

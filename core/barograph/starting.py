@@ -91,6 +91,9 @@ def init(
     return run
 
 
+INIT_ARGUMENTS = frozenset(init.__code__.co_varnames[: init.__code__.co_argcount + init.__code__.co_kwonlyargcount])
+
+
 @dataclasses.dataclass(slots=True)
 class _Wish:
     """What the caller of init() asked for."""

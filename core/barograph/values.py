@@ -3,11 +3,12 @@
 Nothing here raises: what is no number is kept as text, what a double cannot hold exactly is kept as both.
 """
 
-import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
+
+from barograph.offers import Offers
 
 TEXT_LIMIT = 1024 * 1024  # characters of a text kept for a value
 KEY_LIMIT = 1024  # characters of a key; longer ones end in a hash
@@ -35,12 +36,10 @@ class Converted(NamedTuple):
     problem: str | None = None
 
 
-_converters: dict[str, Callable[[Any], float | Deferred]] = {}
+# Device values of a package are converted by its integration (`package` is the root module of their type).
+_converters: Offers[Callable[[Any], float | Deferred]] = Offers()  # Any: whatever a framework has on a device
 
-
-def register_converter(package: str, convert: Callable[[Any], float | Deferred]) -> None:
-    """Let an integration convert the device values of its package (`package` is the root module of their type)."""
-    _converters[package] = convert
+register_converter = _converters.register
 
 
 def convert(value: object) -> Converted:
@@ -61,7 +60,7 @@ def _convert(value: Any) -> Converted:
     if hasattr(value, "as_integer_ratio"):  # Decimal, Fraction, numpy's floats
         return _exact_number(value)
     if _is_on_device(value):
-        converter = _converter_of(value)
+        converter = _converters.find(type(value))
         if converter is not None:
             try:
                 return Converted(converter(value))
@@ -129,21 +128,6 @@ def _element_count(value: Any) -> int | None:
 def _is_on_device(value: Any) -> bool:
     device = getattr(value, "device", None)
     return device is not None and not callable(device) and "cpu" not in str(device).lower()
-
-
-def _converter_of(value: object) -> Callable[[Any], float | Deferred] | None:
-    """The converter for this kind of value; an integration registers its own when it is imported.
-
-    It is found by the convention that an integration is named as the framework's package, so that core names none.
-    """
-    package = type(value).__module__.partition(".")[0]
-    name = f"barograph.integrations.{package}"
-    if package not in _converters and name not in sys.modules:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            return None
-    return _converters.get(package)
 
 
 def readable(value: object, limit: int = TEXT_LIMIT) -> str:

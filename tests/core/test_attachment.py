@@ -3,6 +3,8 @@
 import copy
 import pickle
 
+import pytest
+
 import barograph
 from barograph.attachment import Attachment
 
@@ -91,3 +93,19 @@ def test_copying_makes_no_run() -> None:
     copy.deepcopy(original)
     assert barograph.current_run() is None
     assert barograph.open_runs.open_runs() == []
+
+
+def test_a_parent_of_parts_is_what_its_parts_are() -> None:
+    """A run that only has children in other processes is finished once they are, not empty."""
+    original = Attachment(name="search", quiet=True)
+    clone = pickle.loads(pickle.dumps(original))
+    clone.begin().log({"x": 1.0})
+    assert barograph.open().run("search").status == "running"
+    clone.end()
+    assert barograph.open().run("search").status == "finished"
+
+
+def test_an_argument_that_init_does_not_know_is_refused_at_once() -> None:
+    """A typing mistake must not become a training without a record."""
+    with pytest.raises(TypeError, match="projct"):
+        Attachment(projct="x")

@@ -15,6 +15,8 @@ from barograph.reading import RunView, Store, open_store
 from barograph.store.layout import find_store
 
 _ROWS = 40  # of one table in `show` without --all
+_SETTINGS = 24  # of them
+_DEEP = 2  # levels
 _TAIL_EVERY_S = 0.5
 _PROGRESS_AFTER_S = 1.0
 
@@ -72,7 +74,6 @@ def show(call: argparse.Namespace) -> int:
     for line in [*view.problems, *_damage_lines(view)]:
         print_line(f"  {visible(line)}")
     limit = sys.maxsize if call.all else _ROWS
-    _print_part("settings", ["setting", "value"], list(flatten(view.config).items()), limit, flexible=1)
     keys = [key for key in view.metrics() if call.all or not key.startswith(("system/", "gpu/"))]
     _print_part(
         "metrics",
@@ -81,6 +82,11 @@ def show(call: argparse.Namespace) -> int:
         limit,
         of=len(keys),
     )
+    events = [[event.step, event.name, _brief(event.data)] for event in view.events()]
+    _print_part("events", ["step", "event", "what"], events, limit, flexible=2)
+    # what a person set stands high up; what a framework filled in lies deep
+    settings = sorted(flatten(view.config).items(), key=lambda item: item[0].count(".") > _DEEP)
+    _print_part("settings", ["setting", "value"], settings, limit if call.all else _SETTINGS, flexible=1)
     kept: dict[str, Sequence[Any]] = {
         "texts": view.texts(),
         "images": view.images(),
@@ -88,8 +94,6 @@ def show(call: argparse.Namespace) -> int:
     }
     also = [[kind, ", ".join(dict.fromkeys(item.key for item in items))] for kind, items in kept.items() if items]
     _print_part("also kept", ["what", "under"], also, limit, flexible=1)
-    events = [[event.step, event.name, _brief(event.data)] for event in view.events()]
-    _print_part("events", ["step", "event", "what"], events, limit, flexible=2)
     return 0
 
 
@@ -120,7 +124,9 @@ def tail(call: argparse.Namespace) -> int:
             if not call.json and not call.no_follow:
                 print_line(f"{visible(view.name)} is {view.status}")
             return 0
-        time.sleep(_TAIL_EVERY_S)
+        time.sleep(_SETTINGS = 24  # of them
+_DEEP = 2  # levels
+_TAIL_EVERY_S)
         view = store.run(view.id)
 
 

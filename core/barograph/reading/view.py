@@ -17,7 +17,7 @@ from barograph.store.catalogue import Catalogue
 from barograph.store.contents import RunContents
 from barograph.store.digest import Damage, Statistics, merged
 from barograph.store.layout import RunFolder
-from barograph.store.overview import LIVE, Overview, decisive_sources, visible_damage
+from barograph.store.overview import EMPTY, LIVE, Overview, decisive_sources, visible_damage
 
 from .histogram import Histogram, histogram_keys, merged_histogram
 from .metric import Attempt, Metric, checked_attempt, merged_metric
@@ -81,8 +81,15 @@ class RunView:
 
     @property
     def status(self) -> str:
-        """running, stalled, killed, finished, failed, interrupted; empty if nothing was ever written."""
-        return self._overview().status(self._path)
+        """running, stalled, killed, finished, failed, interrupted; empty if nothing was ever written.
+
+        A run that only holds the parts of a search is what its parts are: running as long as one of them is.
+        """
+        own = self._overview().status(self._path)
+        if own != EMPTY:
+            return own
+        parts = {part.status for part in self.children()} - {EMPTY}
+        return next((status for status in (*LIVE, "finished", *parts) if status in parts), own)
 
     @property
     def config(self) -> dict[str, Any]:

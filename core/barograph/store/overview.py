@@ -18,6 +18,7 @@ from .liveness import LIVENESS_S, life_of, silent_s, status_of_silent
 
 ENDS = ("finished", "failed", "interrupted")
 LIVE = ("running", "stalled")
+EMPTY = "empty"  # nothing was ever written
 _PROCESS = ("host", "boot_id", "pid", "pid_start_s")
 
 
@@ -118,7 +119,7 @@ class Overview:
 
     def status(self, folder: str, liveness_s: float = LIVENESS_S) -> str:
         """running, stalled, killed, finished, failed or interrupted; empty if nothing was ever written."""
-        return "empty" if self.deciding is None else self.deciding.status(folder, liveness_s, time.time())
+        return EMPTY if self.deciding is None else self.deciding.status(folder, liveness_s, time.time())
 
 
 def overview_of(folder: RunFolder, contents: RunContents) -> Overview:

@@ -124,9 +124,7 @@ def tail(call: argparse.Namespace) -> int:
             if not call.json and not call.no_follow:
                 print_line(f"{visible(view.name)} is {view.status}")
             return 0
-        time.sleep(_SETTINGS = 24  # of them
-_DEEP = 2  # levels
-_TAIL_EVERY_S)
+        time.sleep(_TAIL_EVERY_S)
         view = store.run(view.id)
 
 

@@ -27,6 +27,16 @@ def is_better_high(key: str) -> bool:
     return any(word.startswith(rising) for word in words for rising in _RISING)
 
 
+def best_of(key: str, numbers: Any) -> tuple[float | None, int | None]:
+    """The best value of a metric and its step; none for a learning rate or an epoch, of which no value is best.
+
+    numbers: anything with min, min_step, max and max_step.
+    """
+    if key == "epoch" or key.startswith("lr/"):
+        return None, None
+    return (numbers.max, numbers.max_step) if is_better_high(key) else (numbers.min, numbers.min_step)
+
+
 def sparkline(values: Sequence[float], width: int = 16) -> str:
     """A curve as one line of block characters; NaN and infinities are shown as x."""
     if len(values) > width:
@@ -109,10 +119,7 @@ def _terminal_width() -> int:
 
 
 def _row(key: str, numbers: Any) -> tuple[str, ...]:
-    high = is_better_high(key)
-    best, step = (numbers.max, numbers.max_step) if high else (numbers.min, numbers.min_step)
-    if key.startswith("lr/"):
-        best = step = None  # no learning rate is the best one
+    best, step = best_of(key, numbers)
     return (
         key.encode("unicode_escape").decode() if not key.isprintable() else key,
         sparkline(numbers.spark),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from barograph.cli.printing import ago, flatten, json_ready, number, print_json, print_line, print_table, visible
-from barograph.closing import duration_text, is_better_high, sparkline
+from barograph.closing import best_of, duration_text, sparkline
 from barograph.errors import BarographError
 from barograph.reading import RunView, Store, open_store
 from barograph.store.layout import find_store
@@ -282,9 +282,8 @@ def _everything(view: RunView) -> dict[str, Any]:
 
 def _metric_row(view: RunView, key: str) -> list[object]:
     numbers = view.statistics(key)
-    high = is_better_high(key)
-    best, step = (numbers.max, numbers.max_step) if high else (numbers.min, numbers.min_step)
-    return [key, sparkline(_thinned(view, key)), number(numbers.last), number(best), step, numbers.count]
+    best, step = best_of(key, numbers)
+    return [key, sparkline(_thinned(view, key)), number(numbers.last), number(best), "" if step is None else step, numbers.count]
 
 
 def _thinned(view: RunView, key: str, width: int = 16) -> list[float]:

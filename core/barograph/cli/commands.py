@@ -283,7 +283,14 @@ def _everything(view: RunView) -> dict[str, Any]:
 def _metric_row(view: RunView, key: str) -> list[object]:
     numbers = view.statistics(key)
     best, step = best_of(key, numbers)
-    return [key, sparkline(_thinned(view, key)), number(numbers.last), number(best), "" if step is None else step, numbers.count]
+    return [
+        key,
+        sparkline(_thinned(view, key)),
+        number(numbers.last),
+        number(best),
+        "" if step is None else step,
+        numbers.count,
+    ]
 
 
 def _thinned(view: RunView, key: str, width: int = 16) -> list[float]:

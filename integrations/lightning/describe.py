@@ -147,9 +147,9 @@ def _datamodule(datamodule: Any) -> dict[str, Any]:
 
 
 def hyperparameters(owner: Any) -> dict[str, Any]:
-    """What `save_hyperparameters()` kept; `_class_path` is LightningCLI's own."""
+    """What `save_hyperparameters()` kept, without what LightningCLI notes there for itself."""
     found = getattr(owner, "hparams", None) or {}
-    return {str(name): value for name, value in found.items() if name != "_class_path"}
+    return {str(name): value for name, value in found.items() if name not in ("_class_path", "_instantiator")}
 
 
 def _loaders(loaders: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """The Lightning integration in one process: what is recorded, at which step, and how a fit ends."""
 
+import importlib
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -832,3 +834,41 @@ def test_an_open_run_takes_the_logger_and_stays_open(store: Path, trainer: Fit) 
             trainer(logger=BarographLogger(), max_epochs=1).fit(_Net(), _loader())
         assert not run.is_finished
     assert _only_run(store).metric("train/loss").steps.tolist() == list(range(8))
+
+
+@pytest.mark.filterwarnings("ignore")  # between LightningCLI and the parser that it stands on
+@pytest.mark.parametrize("kit", _PACKAGES)
+def test_lightning_cli_builds_both(
+    store: Path, kit: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It wants true subclasses, and arguments that it can read off the signatures."""
+    pytest.importorskip("jsonargparse", reason="an extra of Lightning's own")
+    monkeypatch.chdir(tmp_path)
+    package, net = kit
+    cli = importlib.import_module("lightning.pytorch.cli" if package is L else "pytorch_lightning.cli").LightningCLI
+
+    class Net(net):
+        def train_dataloader(self) -> Any:
+            return _loader()
+
+    place = "barograph.integrations.lightning"
+    arguments = [
+        "train.py",
+        "fit",
+        "--seed_everything=1",
+        "--trainer.max_epochs=1",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",
+        f"--trainer.callbacks={place}.BarographCallback",
+        "--trainer.callbacks.project=from the command line",
+        f"--trainer.logger={place}.BarographLogger",
+        "--trainer.logger.save_dir=kept",
+        "--model.width=2",
+    ]
+    monkeypatch.setattr(sys, "argv", arguments)
+    cli(Net)
+    view = _only_run(store)
+    assert view.project == "from the command line"
+    assert view.config["model"]["hyperparameters"] == {"lr": 0.1, "width": 2}
+    assert (tmp_path / "kept" / "config.yaml").exists()

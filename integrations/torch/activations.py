@@ -2,55 +2,67 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
-from barograph.integrations.torch.statistics import of_tensors
-from barograph.tensors.statistics import Statistics
+from barograph.guard import guarded
+from barograph.integrations.torch.parameters import clean_name, local_part
+from barograph.integrations.torch.taking import Key, Taken, Taker
+from barograph.run import Run
 
+KIND = "activations"
 _WHOLE_UP_TO = 1 << 18  # elements of an output; of larger ones evenly spread rows of the batch are taken
 _LEAST_ROWS = 16
 _HELD_BYTES = 64 * 1024 * 1024  # of copies on a device, until one launch has read them
 _RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Threshold)
 _BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
-    nn.Sigmoid: (0.0, 1.0), nn.Tanh: (-1.0, 1.0), nn.Hardtanh: (-1.0, 1.0), nn.Hardsigmoid: (0.0, 1.0),
+    nn.Sigmoid: (0.0, 1.0),
+    nn.Tanh: (-1.0, 1.0),
+    nn.Hardtanh: (-1.0, 1.0),
+    nn.Hardsigmoid: (0.0, 1.0),
     nn.Softsign: (-1.0, 1.0),
-}  # fmt: skip
+}
 _NEAR = 0.01  # of the range: an output so close to its bound is saturated
 _SATURATION_SAMPLE = 65_536
+_is_compiling = torch.compiler.is_compiling  # a name less to look up in a hook that is called a million times
 
 
 class Activations:
-    """Forward hooks on the leaf modules of a model, attached once; unless armed, one flag is tested a call.
+    """Forward hooks on the leaf modules of a model, attached once; unless armed, a flag is tested a call.
 
     Outputs of training mode only. Calls of the same module add up. A call inside a backward pass (checkpointing runs
-    the forward again) and one that torch.compile traces are passed over. Nothing is kept of an output but numbers;
-    on a device, copies of its sampled rows until `collect` reads them in one launch.
+    the forward again), one that torch.compile traces and those of all replicas of DataParallel but the first are passed
+    over. Nothing is kept of an output but numbers; on a device, copies of sampled rows until the end of the step.
     """
 
-    def __init__(self, model: nn.Module, failed: Callable[[Exception], None]) -> None:
-        self.armed = False
-        self.spent_s = 0.0
-        self._failed = failed
-        self._records: dict[str, Statistics] = {}
-        self._saturation: dict[str, list[float]] = {}
-        self._fired: dict[str, torch.Tensor] = {}
-        self._held: dict[str, list[torch.Tensor]] = {}
-        self._held_bytes = 0
-        self.dropped = 0
+    def __init__(self, model: nn.Module, taker: Taker, run: Callable[[], Run | None], device: int | None) -> None:
+        """device: the only one whose outputs count, where replicas of the model run on several."""
+        self.is_armed = False
         self.sampling = 0
-        self._handles = [
-            module.register_forward_hook(self._hook(name, module))
-            for name, module in model.named_modules()
-            if name and not any(True for _ in module.children())
-        ]
+        self.unseen: set[str] = set()  # modules that have put out nothing while armed
+        self._taker, self._run, self._device = taker, run, device
+        self._taken: list[Taken] = []
+        self._held: list[tuple[Key, torch.Tensor]] = []
+        self._held_bytes = 0
+        self._saturation: dict[str, list[torch.Tensor]] = {}
+        self._fired: dict[str, torch.Tensor] = {}
+        self._handles = []
+        for name, module in _leaves(model):
+            self._handles.append(module.register_forward_hook(_Hook(self, name, module)))
+            self.unseen.add(name)
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is written to."""
+        return self._run()
 
     def close(self) -> None:
         """Take the hooks away."""
+        self.is_armed = False
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -59,72 +71,83 @@ class Activations:
         """Forget which units have fired."""
         self._fired = {}
 
-    def collect(self) -> tuple[dict[str, Statistics], dict[str, list[torch.Tensor]], dict[str, float]]:
-        """What the armed calls gave since the last time: statistics, copies on a device, and further scalars.
+    def collect(self) -> tuple[list[Taken], list[tuple[Key, torch.Tensor]], dict[str, torch.Tensor]]:
+        """What the armed calls gave since the last time: statistics, copies on a device to take them of, and scalars.
 
-        Scalars by `<module>/<what>`: saturation, and dead_units: how many have put out nothing above zero since the
-        epoch began.
+        Scalars by key: saturation, and dead_units: how many have put out nothing above zero since the epoch began, in
+        as much as was looked at.
         """
-        scalars = {f"{name}/saturation": sum(shares) / len(shares) for name, shares in self._saturation.items()}
-        scalars |= {
-            f"{name}/dead_units": float(fired.numel() - int(fired.sum()))
-            for name, fired in self._fired.items()
-            if fired.device.type == "cpu"
-        }
-        found = self._records, self._held, scalars
-        self._records, self._held, self._saturation, self._held_bytes = {}, {}, {}, 0
+        shares = {f"{KIND}/{name}/saturation": torch.stack(one).mean() for name, one in self._saturation.items()}
+        dead = {f"{KIND}/{name}/dead_units": (~fired).sum() for name, fired in self._fired.items()}
+        scalars = shares | dead
+        found = self._taken, self._held, scalars
+        self._taken, self._held, self._saturation, self._held_bytes = [], [], {}, 0
         return found
 
-    def _hook(self, name: str, module: nn.Module) -> Callable[[nn.Module, Any, Any], None]:
-        is_rectifier = isinstance(module, _RECTIFIERS)
-        bounds = _BOUNDS.get(type(module))
-
-        def look(module: nn.Module, inputs: Any, output: Any) -> None:
-            # while torch.compile traces, the first test is a constant: the graph stays whole and holds nothing of us
-            if torch.compiler.is_compiling() or not self.armed:
-                return
-            if not module.training or torch._C._current_graph_task_id() != -1:
-                return
-            start = time.perf_counter()
-            try:
-                tensor = _first_tensor(output)
-                if tensor is not None and tensor.numel():
-                    self._look(name, tensor.detach(), is_rectifier, bounds)
-            except Exception as error:  # noqa: BLE001  # told by the watch as one of ours
-                self._failed(error)
-            self.spent_s += time.perf_counter() - start
-
-        return look
-
-    def _look(self, name: str, tensor: torch.Tensor, is_rectifier: bool, bounds: tuple[float, float] | None) -> None:
-        rows = _some_rows(tensor)
-        if tensor.device.type == "cpu":
-            record = of_tensors([rows], sampling=self.sampling)[0]
-            self._records[name] = self._records[name] + record if name in self._records else record
+    @guarded
+    def look(self, name: str, output: Any, is_rectifier: bool, bounds: tuple[float, float] | None) -> None:
+        """Take the statistics of what a module has put out."""
+        tensor = _first_tensor(output)
+        if tensor is None or not tensor.numel() or self._device not in (None, tensor.get_device()):
+            return
+        self.unseen.discard(name)
+        rows = _some_rows(local_part(tensor))
+        if rows.device.type == "cpu":
+            self._taken.append(self._taker.take([(KIND, name)], [rows], self.sampling))
         elif self._held_bytes + rows.numel() * rows.element_size() <= _HELD_BYTES:
-            self._held.setdefault(name, []).append(rows.clone())
+            self._held.append(((KIND, name), rows.clone()))
             self._held_bytes += rows.numel() * rows.element_size()
-        else:
-            self.dropped += 1
-        if is_rectifier:
-            dimension = 1 if rows.ndim >= 4 else rows.ndim - 1  # (N, C, H, W) has its units in C, (N, ..., F) in F
-            others = [axis for axis in range(rows.ndim) if axis != dimension]
-            fired = (rows > 0).any(dim=others) if others else rows > 0
+        if is_rectifier and rows.ndim > 1:
+            units = 1 if rows.ndim > 3 else rows.ndim - 1  # (N, C, H, W) has its units in C, (N, ..., F) in F
+            fired = rows.amax([axis for axis in range(rows.ndim) if axis != units]) > 0
             before = self._fired.get(name)
             self._fired[name] = fired if before is None or before.shape != fired.shape else before | fired
-        if bounds is not None and tensor.device.type == "cpu":
-            flat = rows.reshape(-1)
-            sample = flat[:: max(1, flat.numel() // _SATURATION_SAMPLE)]
+        if bounds is not None:
             low, high = bounds
             margin = _NEAR * (high - low)
-            share = ((sample <= low + margin) | (sample >= high - margin)).float().mean().item()
+            sample = rows[: max(1, len(rows) * _SATURATION_SAMPLE // rows.numel())] if rows.ndim else rows
+            share = ((sample <= low + margin) | (sample >= high - margin)).float().mean()
             self._saturation.setdefault(name, []).append(share)
+
+
+class _Hook:
+    """The hook of one module. A copy of the module, and one that is loaded from a file, has one that does nothing."""
+
+    def __init__(self, activations: Activations, name: str, module: nn.Module) -> None:
+        self._activations, self._name = activations, name
+        self._is_rectifier, self._bounds = isinstance(module, _RECTIFIERS), _BOUNDS.get(type(module))
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        # while torch.compile traces, the first test is a constant: the graph stays whole and holds nothing of us
+        if _is_compiling() or not self._activations.is_armed:
+            return
+        if module.training and torch._C._current_graph_task_id() == -1:
+            self._activations.look(self._name, output, self._is_rectifier, self._bounds)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a function of the standard library, so that a saved model can be loaded where we are not installed
+        return getattr, (nullcontext(), "__exit__")
+
+
+def _leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules within which no other is called that has an output of its own to show."""
+    inside: set[nn.Module] = set()
+    for name, module in model.named_modules():
+        children = dict(module.named_children())
+        if isinstance(module, nn.MultiheadAttention):  # reads the weights of its parts without calling them
+            inside.update(children.values())
+            children.clear()
+        parametrizations = children.pop("parametrizations", None)  # they put out weights
+        if parametrizations is not None:
+            inside.update(parametrizations.modules())
+        if not children and module not in inside:
+            yield clean_name(name) or type(module).__name__, module
 
 
 def _first_tensor(output: Any) -> torch.Tensor | None:
     """The first tensor of numbers in whatever a module puts out: RNN and attention modules give tuples."""
     if isinstance(output, torch.Tensor):
-        return output if output.is_floating_point() else None
+        return output if output.is_floating_point() and not output.is_nested else None
     parts = output.values() if isinstance(output, dict) else output if isinstance(output, (tuple, list)) else ()
     return next((found for part in parts if (found := _first_tensor(part)) is not None), None)
 

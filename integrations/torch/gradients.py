@@ -2,125 +2,144 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch.autograd import Variable
 
-from barograph.integrations.torch.taking import Taker
-from barograph.tensors.statistics import Statistics
+from barograph.guard import guarded
+from barograph.integrations.torch.parameters import Parameters, is_sharded, local_part
+from barograph.integrations.torch.taking import Taken, Taker
+from barograph.run import Run
 
-_KIND = "gradients"
+KIND = "gradients"
+_FRAMES = 12  # between a GradScaler and our hook there are five; schedulers and the like wrap the step in more
 
-Write = Callable[[Any, list[str], list[Statistics]], None]  # Any: the mark, (step, kind)
+
+@dataclass
+class Claim:
+    """What was read of the gradients that one step is taken with. Scales: None for 1."""
+
+    readings: dict[str, Taken]
+    scale: torch.Tensor | None  # by which the readings are multiplied
+    scale_now: torch.Tensor | None  # by which the gradients are multiplied that the optimiser sees
+    gradients: dict[str, torch.Tensor]  # as the optimiser sees them; those of shards left out
+    are_changed: bool = False  # since they were read, as by clipping
 
 
 class Gradients:
-    """Reads the gradients of an armed step at the end of each backward pass; the last one before the step counts.
+    """Reads the gradients of armed parameters at the end of each backward pass; the last one before a step counts.
 
-    A hook on each parameter tests a flag. In an armed step the first one in a backward pass asks the engine to call
-    back when that pass is over: then gradients are accumulated and, under DistributedDataParallel, reduced.
+    The first armed parameter that a pass reaches asks the engine to call back when that pass is over: then gradients
+    are accumulated and, under DistributedDataParallel, reduced. Parameters that are not armed carry no hook.
     """
 
-    def __init__(
-        self, parameters: Mapping[str, torch.Tensor], names: Mapping[int, str], taker: Taker, write: Write, attach: bool
-    ) -> None:
-        self.armed = False
+    def __init__(self, parameters: Parameters, taker: Taker, run: Callable[[], Run | None]) -> None:
         self.sampling = 0
-        self._names, self._taker, self._write = names, taker, write
-        self._touched: list[torch.Tensor] = []
-        self._pass = 0  # counts readings; only the newest counts
-        self._found: dict[str, Statistics] = {}  # of the newest reading, until an optimiser takes them
-        self._claims: list[tuple[int, set[str], float, int]] = []  # steps that wait for a reading to arrive
-        self._norm: float | None = None
-        self._handles = [
-            parameter.register_post_accumulate_grad_hook(self._after_one)
-            for parameter in parameters.values()
-            if attach and parameter.requires_grad and parameter.is_leaf
-        ]
+        self._parameters, self._taker, self._run = parameters, taker, run
+        self._touched: dict[int, list[torch.Tensor]] = {}  # by the number of the pass, as passes can be nested
+        self._newest: dict[str, tuple[Taken, tuple[int, int]]] = {}
+        self._handles: dict[str, Any] = {}  # Any: torch's handles have no public type
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is written to."""
+        return self._run()
+
+    def arm(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        """Read the gradients of these parameters from now on; what was read before does not count."""
+        self._touched.clear()
+        for name, parameter in parameters.items():
+            self._newest.pop(name, None)
+            if name not in self._handles and parameter.requires_grad and parameter.is_leaf:
+                self._handles[name] = parameter.register_post_accumulate_grad_hook(self._after_one)
+
+    def disarm(self, names: Iterable[str]) -> None:
+        """Take the hooks away from these parameters."""
+        for name in list(names):
+            self._newest.pop(name, None)
+            if name in self._handles:
+                self._handles.pop(name).remove()
 
     def close(self) -> None:
-        """Take the hooks away."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        """Take all hooks away."""
+        self.disarm(list(self._handles))
+        self._touched.clear()
 
     def read(self, parameters: Iterable[torch.Tensor]) -> None:
         """Take the statistics of the gradients as they are now."""
-        having = [parameter for parameter in parameters if parameter.grad is not None]
-        if having:
-            self._pass += 1
-            self._found = {}
-            names = [self._names[id(parameter)] for parameter in having]
-            gradients = [local_part(parameter.grad) for parameter in having if parameter.grad is not None]
-            self._taker.take((self._pass, _KIND), names, gradients, self.sampling, self._arrived)
+        having = [one for one in parameters if one.grad is not None]
+        gradients = [local_part(one.grad) for one in having if one.grad is not None]
+        names = [self._parameters.name_of(one) for one in having]
+        taken = self._taker.take([(KIND, name) for name in names], gradients, self.sampling)
+        for name, gradient in zip(names, gradients, strict=True):
+            self._newest[name] = taken, _state(gradient)
 
-    def settle(self, parameters: Iterable[torch.Tensor], scale: float, step: int) -> None:
-        """An optimiser steps now: what was read of its parameters counts, divided by the loss scale."""
-        mine = list(parameters)
-        if not self._pass:
-            self.read(mine)
-            scale = 1.0
-        claim = self._pass, {self._names[id(parameter)] for parameter in mine}, scale, step
-        self._norm = None
-        self._claims.append(claim)
-        self._honour()
+    def claim(
+        self, optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.Tensor], are_unscaled: bool
+    ) -> Claim:
+        """The newest readings of the gradients that an optimiser steps with now.
 
-    def forget(self) -> None:
-        """The step is over: readings of it that nobody claimed do not count for the next."""
-        self._pass = 0
-        self._found = {}
-
-    def clipped(self, parameters: Iterable[torch.Tensor]) -> tuple[float, float] | None:
-        """The norm of the gradients that the optimiser saw, and what clipping had multiplied them by; CPU only."""
-        if not self._norm or not math.isfinite(self._norm):
-            return None
-        gradients = [one.grad for one in parameters if one.grad is not None]
-        if not gradients or any(one.device.type != "cpu" or one.layout is not torch.strided for one in gradients):
-            return None
-        norm = math.hypot(*(float(one) for one in torch._foreach_norm(gradients)))
-        return norm, norm / self._norm
-
-    def _arrived(self, mark: Any, names: list[str], found: list[Statistics]) -> None:
-        if any(claim[0] == mark[0] for claim in self._claims) or mark[0] == self._pass:
-            self._found |= dict(zip(names, found, strict=True))
-            self._honour()
-
-    def _honour(self) -> None:
-        """Write what was read for the steps that claimed it."""
-        waiting = []
-        for claim in self._claims:
-            _, names, scale, step = claim
-            mine = {name: self._found[name] for name in names if name in self._found}
-            if not mine:
-                waiting.append(claim)
-                continue
-            if scale != 1.0:
-                mine = {name: record.scaled(1.0 / scale) for name, record in mine.items()}
-            self._norm = math.hypot(*(record.l2 for record in mine.values()))
-            self._write((step, _KIND), list(mine), list(mine.values()))
-        self._claims = waiting[-4:]  # a reading that a full device dropped never arrives
+        Where there is no reading, for no hook was called, it is taken now. are_unscaled: what was read had no loss
+        scale on it.
+        """
+        having = {name: one for name, one in parameters.items() if one.grad is not None}
+        unread = [one for name, one in having.items() if name not in self._newest]
+        self.read(unread)
+        now = getattr(optimizer, "grad_scale", None)  # a fused optimiser is handed the scale and unscales by itself
+        claim = Claim({}, now if unread else None if are_unscaled else _scale_before(optimizer), now, {})
+        for name, parameter in having.items():
+            claim.readings[name], state = self._newest.pop(name)
+            if parameter.grad is not None and not is_sharded(parameter):
+                claim.gradients[name] = parameter.grad
+                claim.are_changed |= state != _state(parameter.grad)
+        return claim
 
     def _after_one(self, parameter: torch.Tensor) -> None:
-        if not self.armed:
-            return
-        if not self._touched:
-            Variable._execution_engine.queue_callback(self._after_backward)
-        self._touched.append(parameter)
+        number = torch._C._current_graph_task_id()
+        touched = self._touched.get(number)
+        if touched is None:
+            self._begin_pass(number, parameter)
+        else:
+            touched.append(parameter)
 
-    def _after_backward(self) -> None:
-        # once more to the end of the queue: DistributedDataParallel puts its own last step there during this pass
-        Variable._execution_engine.queue_callback(self._after_reduction)
+    @guarded
+    def _begin_pass(self, number: int, parameter: torch.Tensor) -> None:
+        self._touched[number] = [parameter]
 
-    def _after_reduction(self) -> None:
-        touched, self._touched = self._touched, []
-        self.read(touched)
+        def again() -> None:
+            # to the end of the queue: DistributedDataParallel puts its own last act there while the pass goes on
+            Variable._execution_engine.queue_callback(partial(self._end_pass, number))
+
+        Variable._execution_engine.queue_callback(again)
+
+    @guarded
+    def _end_pass(self, number: int) -> None:
+        self.read(self._touched.pop(number, ()))
 
 
-def local_part(tensor: torch.Tensor) -> torch.Tensor:
-    """This rank's part of a sharded tensor, or the tensor."""
-    own = getattr(tensor, "to_local", None)
-    local: torch.Tensor = own() if own is not None else tensor
-    return local.detach()
+def _scale_before(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+    """By what a GradScaler had multiplied the loss whose gradients this optimiser steps with now.
+
+    The scaler is among the callers of the step. Only frames of its own are looked into: asking another for its
+    variables would keep them alive.
+    """
+    frame = sys._getframe(1)
+    for _ in range(_FRAMES):
+        if frame.f_globals.get("__name__") == "torch.amp.grad_scaler":
+            # get_scale() would wait for the device
+            scale: torch.Tensor | None = getattr(frame.f_locals.get("self"), "_scale", None)
+            return scale
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+def _state(gradient: torch.Tensor) -> tuple[int, int]:
+    """What is another after a gradient was replaced or changed in place; unscaling counts as no change."""
+    return (gradient.data_ptr() if gradient.layout is torch.strided else 0), gradient._version

@@ -12,52 +12,87 @@ from barograph.integrations.torch.on_device import DeviceStatistics
 from barograph.integrations.torch.statistics import of_tensors
 from barograph.tensors.statistics import Statistics
 
-_FINISH_S = 2.0
+Key = tuple[str, str]  # kind and name, as in ("gradients", "fc1.weight")
 
-Deliver = Callable[[Any, list[str], list[Statistics]], None]  # Any: what the caller marked it with
+_FINISH_S = 2.0
+_THINNER = 4  # a device samples so many times more thinly: counting is what costs there
+_THINNEST = 32
+
+
+class Taken:
+    """Statistics that were asked for, by kind and name: there at once for CPU tensors, later for others."""
+
+    def __init__(self) -> None:
+        self.found: dict[Key, Statistics] = {}
+        self.missing = 0  # launches that are under way
+        self._waiting: list[Callable[[], None]] = []
+
+    def then(self, act: Callable[[], None]) -> None:
+        """Do something once all is there: now, or in a later poll()."""
+        if self.missing:
+            self._waiting.append(act)
+        else:
+            act()
+
+    def add(self, keys: Sequence[Key], records: Sequence[Statistics]) -> None:
+        """Take in what was found; records of the same tensor add up."""
+        for key, record in zip(keys, records, strict=True):
+            self.found[key] = self.found[key] + record if key in self.found else record
+
+    def arrive(self) -> None:
+        """A launch has arrived."""
+        self.missing -= 1
+        if not self.missing:
+            waiting, self._waiting = self._waiting, []
+            for act in waiting:
+                act()
+
+
+def when_all(taken: Sequence[Taken], act: Callable[[], None]) -> None:
+    """Do something once all of them are there."""
+    late = [one for one in taken if one.missing]
+    if late:
+        late[0].then(lambda: when_all(late[1:], act))
+    else:
+        act()
 
 
 class Taker:
-    """Hands statistics to `deliver(mark, names, statistics)`: now for CPU tensors, at a later poll() for others.
+    """Takes statistics and remembers for each tensor the centre of its next histogram.
 
-    Remembers for each tensor the centre of its next histogram.
+    What no launch could be begun for, because too many are under way, is left out of what was taken.
     """
 
-    def __init__(self, deliver: Deliver) -> None:
-        self._deliver = deliver
-        self._centres: dict[tuple[str, str], float] = {}
+    def __init__(self) -> None:
+        self._centres: dict[Key, float] = {}
         self._devices: dict[torch.device, DeviceStatistics] = {}
 
-    def take(
-        self,
-        mark: tuple[Any, str],
-        names: list[str],
-        tensors: Sequence[torch.Tensor],
-        sampling: int,
-        deliver: Deliver | None = None,
-    ) -> None:
-        """Take the statistics of tensors, which may be on several devices. mark: the step, and the kind of tensors."""
-        by_device: dict[torch.device, tuple[list[str], list[torch.Tensor]]] = {}
-        for name, tensor in zip(names, tensors, strict=True):
-            own_names, own = by_device.setdefault(tensor.device, ([], []))
-            own_names.append(name)
+    def take(self, keys: Sequence[Key], tensors: Sequence[torch.Tensor], sampling: int) -> Taken:
+        """Begin to take the statistics of tensors, which may be on several devices. Nothing is kept of them."""
+        taken = Taken()
+        by_device: dict[torch.device, tuple[list[Key], list[torch.Tensor]]] = {}
+        for key, tensor in zip(keys, tensors, strict=True):
+            own_keys, own = by_device.setdefault(tensor.device, ([], []))
+            own_keys.append(key)
             own.append(tensor)
-        for device, (own_names, own) in by_device.items():
-            centres = [self._centres.get((mark[1], name), 0.0) for name in own_names]
-            target = deliver or self._deliver
+        for device, (own_keys, own) in by_device.items():
+            centres = [self._centres.get(key, 0.0) for key in own_keys]
             if device.type == "cpu":
-                self._hand_over(target, mark, own_names, of_tensors(own, centres, sampling))
+                self._hand_over(taken, own_keys, of_tensors(own, centres, sampling))
             elif device.type != "meta":
-                taker = self._devices.get(device) or self._devices.setdefault(device, DeviceStatistics(device))
-                taker.start(own, (target, mark, own_names), centres, min(sampling * 4, 32))
+                starter = self._devices.get(device) or self._devices.setdefault(device, DeviceStatistics(device))
+                thinly = min(sampling * _THINNER, _THINNEST)
+                taken.missing += starter.start(own, (taken, own_keys), centres, thinly)
+        return taken
 
     def poll(self) -> None:
         """Hand over what has arrived from devices; never waits."""
         for device in self._devices.values():
             for arrived in device.arrived():
-                order: Any = arrived.mark  # Any: what take() gave
-                target, mark, names = order
-                self._hand_over(target, mark, names, arrived.statistics)
+                order: Any = arrived.mark  # Any: what take() marked the launch with
+                taken, keys = order
+                self._hand_over(taken, keys, arrived.statistics)
+                taken.arrive()
 
     def finish(self) -> None:
         """Hand over what arrives within two seconds."""
@@ -67,9 +102,7 @@ class Taker:
             time.sleep(0.001)
             self.poll()
 
-    def _hand_over(self, deliver: Deliver, mark: tuple[Any, str], names: list[str], found: list[Statistics]) -> None:
-        merged: dict[str, Statistics] = {}
-        for name, record in zip(names, found, strict=True):
-            merged[name] = merged[name] + record if name in merged else record
-            self._centres[mark[1], name] = record.next_centre()
-        deliver(mark, list(merged), list(merged.values()))
+    def _hand_over(self, taken: Taken, keys: list[Key], records: list[Statistics]) -> None:
+        taken.add(keys, records)
+        for key, record in zip(keys, records, strict=True):
+            self._centres[key] = record.next_centre()

@@ -6,33 +6,37 @@ from collections.abc import Mapping
 
 import torch
 
+from barograph.integrations.torch.parameters import in_memory_order, local_part
+
 SAMPLE = 65_536  # elements of a tensor
 _ALL_BYTES = 64 * 1024 * 1024
+_RUN = 256  # elements that lie side by side: a sample of single ones would touch as much memory as all of them
 
 
 class UpdateSample:
-    """A sample of each parameter from before a step; ratios() compares it with what is there after it."""
+    """A sample of each parameter from before a step."""
 
     def __init__(self, parameters: Mapping[str, torch.Tensor]) -> None:
-        wanted = sum(min(one.numel(), SAMPLE) * one.element_size() for one in parameters.values())
-        share = min(1.0, _ALL_BYTES / max(1, wanted))
-        self._strides = {
-            name: max(1, -(-one.numel() // max(1, int(min(one.numel(), SAMPLE) * share))))
-            for name, one in parameters.items()
-        }
-        self._before = {name: _sample(one, self._strides[name]).clone() for name, one in parameters.items()}
+        local = {name: local_part(one) for name, one in parameters.items()}
+        wanted = sum(min(one.numel(), SAMPLE) * one.element_size() for one in local.values())
+        self._limit = int(SAMPLE * min(1.0, _ALL_BYTES / max(1, wanted)))
+        self._before = {name: self._sample(one).clone() for name, one in local.items()}
 
-    def ratios(self, parameters: Mapping[str, torch.Tensor]) -> tuple[list[str], torch.Tensor]:
-        """The norm of each update over that of the weights before it, in the order of the names; float32 tensor."""
-        names = [name for name in self._before if name in parameters]
-        before = [self._before[name].float() for name in names]
-        after = [_sample(parameters[name], self._strides[name]).float() for name in names]
-        moved = torch._foreach_norm(torch._foreach_sub(after, before))
-        size = torch._foreach_norm(before)
-        tiny = torch.finfo(torch.float32).tiny
-        return names, torch.stack([one / two.clamp(min=tiny) for one, two in zip(moved, size, strict=True)])
+    def compare(self, parameters: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Of each parameter the sample from before the step, and how far it has moved since."""
+        found = {}
+        for name, old in self._before.items():
+            new = self._sample(local_part(parameters[name]))
+            if old.element_size() < 4:  # the difference of two halves has few digits
+                old, new = old.float(), new.float()
+            found[name] = old, new - old
+        return found
 
-
-def _sample(parameter: torch.Tensor, stride: int) -> torch.Tensor:
-    flat = parameter.detach().reshape(-1)
-    return flat[::stride]
+    def _sample(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Evenly spread runs of elements; all of a small tensor."""
+        flat = in_memory_order(tensor)
+        size = flat.numel()
+        if size <= self._limit:
+            return flat
+        runs = max(1, self._limit // _RUN)
+        return flat.as_strided((runs, min(_RUN, size)), (size // runs, 1), flat.storage_offset())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import sys
-import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,29 +12,51 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from barograph import guard
 from barograph.guard import guarded
 from barograph.integrations.torch.activations import Activations
-from barograph.integrations.torch.gradients import Gradients, local_part
-from barograph.integrations.torch.schedule import Schedule
+from barograph.integrations.torch.gradients import KIND as GRADIENTS
+from barograph.integrations.torch.gradients import Gradients
+from barograph.integrations.torch.look import Look
+from barograph.integrations.torch.parameters import Parameters, is_recorded_here, is_sharded
 from barograph.integrations.torch.taking import Taker
-from barograph.integrations.torch.updates import UpdateSample
-from barograph.integrations.torch.values import on_their_way
+from barograph.integrations.torch.updates import SAMPLE, UpdateSample
 from barograph.open_runs import current_run
 from barograph.run import Run
-from barograph.tensors.statistics import Statistics
+from barograph.settings import Settings
+from barograph.tensors.schedule import Schedule
+from barograph.voice import say
+from barograph.watchers import register_watcher
 
-_FIRST_STEPS = 20
+_SAMPLING = 8  # every eighth element enters a histogram
+_HOOKS = ("before_step", "after_step", "look", "_begin_pass", "_end_pass")  # what the guard measures of ours
+_MOST_NAMES = 20  # in an event
+_UNSEEN = "not called in the first step that was looked into, or compiled: what torch.compile made is left whole"
+
+
+@dataclass
+class _Turn:
+    """Where one optimiser stands."""
+
+    index: int  # in the order in which they were seen
+    is_armed: bool = True  # the opening steps are always looked into
+    step: int = 0  # its next one
+    look: Look | None = None
+    sample: UpdateSample | None = None
+    settles_late: bool = False  # its gradients come, or are clipped, within the step
+    are_unscaled: bool = False
 
 
 class Watch:
-    """Looks into a model while it trains, until close().
+    """Looks into a model while it trains, until close() or until the model is gone.
 
-    On a step that is logged it writes, for each parameter, the norm, mean and spread of weight and gradient, the ratio
-    of update to weight, and histograms; for each leaf module statistics of its output. Gradients are complete under
-    accumulation, unscaled, and as they were before clipping. Other steps pay for a few flag tests.
-    Memory: samples of at most 64 MiB between the two halves of a logged step; no tensor is kept alive.
-    The training thread never waits for a device. Bits of the training do not change.
+    On a step that is logged it writes norm, mean and spread of each weight and gradient, the ratio of update to weight,
+    figures of what each leaf module puts out, and histograms. Gradients are complete under accumulation, unscaled, and
+    as they were before clipping. The bits of a training do not change, and its thread never waits for a device.
+    Cost: on other steps a few flag tests. Memory: samples of at most 128 MiB during a logged step; the model and its
+    tensors are not kept alive. While the hooks are there, nn.TransformerEncoderLayer evaluates in single operations and
+    not by its fused path, which rounds differently.
+    Processes that train the same weights write gradients, weights and updates once; each writes its own activations,
+    and of sharded weights its shards.
     """
 
     def __init__(
@@ -50,43 +70,40 @@ class Watch:
         gradients: bool = True,
         updates: bool = True,
         activations: bool = True,
-        first_steps: int = _FIRST_STEPS,
+        first_steps: int = 20,
         step: Callable[[], int] | None = None,
         attach: bool = True,
     ) -> None:
-        plain = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
-        if isinstance(plain, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            plain = plain.module
-        self._run = run
-        chosen = self.run
-        budget = chosen.overhead_budget if chosen is not None else 0.02
-        self._schedule = Schedule(log_every, histogram_every, first_steps, budget)
-        self._weights, self._updates, self._own_step = weights, updates, step
-        self._step = 0
-        self._took_s = 0.0
-        self._said_widened = False
-        self._parameters = dict(plain.named_parameters())
-        self._names = {id(parameter): name for name, parameter in self._parameters.items()}
-        self._taker = Taker(self._write)
-        self._sample: UpdateSample | None = None
-        self._whose: weakref.WeakKeyDictionary[torch.optim.Optimizer, bool] = weakref.WeakKeyDictionary()
-        self._steps_of: weakref.WeakKeyDictionary[torch.optim.Optimizer, int] = weakref.WeakKeyDictionary()
-        self._gradients = (
-            Gradients(self._parameters, self._names, self._taker, self._write, attach) if gradients else None
-        )
-        self._activations = Activations(plain, self._report) if activations else None
-        self._handles: list[Any] = []  # Any: torch's handles have no common type that is public
+        """attach: False for a caller who calls before_step() and after_step() for each step of an optimiser."""
+        plain, replicas_on = _unwrapped(model)
+        self._given_run, self._own_step, self._attaches = run, step, attach
+        self._weights, self._updates = weights, updates
+        self._parameters = Parameters(plain)
+        self._schedule = Schedule(log_every, histogram_every, first_steps, is_shared=self._parameters.are_sharded)
+        self._taker = Taker()
+        self._turns: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Turn | None] = weakref.WeakKeyDictionary()
+        self._turn_with: dict[str, _Turn] = {}  # by the name of a parameter
+        self._is_disabled = Settings.read().mode == "disabled"
+        self._has_told_start = self._has_told_widened = False
+        self._gradients = Gradients(self._parameters, self._taker, self._find_run) if gradients else None
+        self._activations = Activations(plain, self._taker, self._find_run, replicas_on) if activations else None
+        self._handles: list[Any] = []  # Any: torch's handles have no public type
         if attach:
             self._attach(optimizer)
-        self._arm(self._next_step())
+        first = self.run
+        if first is not None:
+            self._arm(self._recorded(self._parameters.by_name, first), self._sampling_at(0))
+        end = weakref.finalize(plain, self.close)  # also keeps this object alive for as long as the model lives
+        end.atexit = False
 
     @property
     def run(self) -> Run | None:
-        """The run that is written to: the one given, else the current one."""
-        return self._run if self._run is not None else current_run()
+        """The run that is written to: the one given, else the current one; None once it is finished."""
+        run = self._given_run if self._given_run is not None else current_run()
+        return None if run is None or run.is_finished or self._is_disabled else run
 
     def close(self) -> None:
-        """Take every hook away; write what is still on its way from a device."""
+        """Take every hook away, let go of the parameters, and write what is still on its way from a device."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -95,6 +112,8 @@ class Watch:
         if self._activations is not None:
             self._activations.close()
         self._taker.finish()
+        self._turns.clear()
+        self._parameters.forget()
 
     def __enter__(self) -> Self:
         return self
@@ -116,129 +135,124 @@ class Watch:
     # -- the two halves of a step ------------------------------------------------------------------------------------
 
     @guarded
-    def before_step(self, optimizer: torch.optim.Optimizer, gradients_are_final: bool = False) -> None:
-        """An optimiser is about to step. gradients_are_final: unscaled, complete, and not yet clipped (Lightning)."""
-        if not self._armed or not self._is_mine(optimizer):
+    def before_step(
+        self, optimizer: torch.optim.Optimizer, gradients_are_final: bool = False, has_closure: bool = False
+    ) -> None:
+        """An optimiser is about to step.
+
+        gradients_are_final: they are complete, unscaled and not yet clipped (Lightning). has_closure: the step runs the
+        forward and backward pass itself.
+        """
+        turn, run = self._turn_of(optimizer), self.run
+        if turn is None or run is None or not turn.is_armed:
             return
-        start = time.perf_counter()
-        mine = self._of(optimizer)
+        mine = self._recorded(self._parameters.of(optimizer), run)
+        step = self._own_step() if self._own_step is not None else turn.step
+        total = f"{GRADIENTS}/optimizer{turn.index}" if turn.index else GRADIENTS
+        turn.look = Look(run, step, total, {name for name, one in mine.items() if is_sharded(one)})
+        turn.settles_late, turn.are_unscaled = has_closure or gradients_are_final, gradients_are_final
         if self._gradients is not None:
             if gradients_are_final:
                 self._gradients.read(mine.values())
-            scale = 1.0 if gradients_are_final else _scale_of(optimizer)
-            self._gradients.settle(mine.values(), scale, self._mark)
+            if not turn.settles_late:
+                self._settle(optimizer, mine, turn)
         if self._updates:
-            trained = {name: one for name, one in mine.items() if one.grad is not None and _is_plain(one)}
-            self._sample = UpdateSample(trained)
-        self._took_s += time.perf_counter() - start
+            turn.sample = UpdateSample({name: one for name, one in mine.items() if one.requires_grad})
 
     @guarded
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimiser has stepped: write what was found, and decide about its next step."""
-        if not self._is_mine(optimizer):
+        turn = self._turn_of(optimizer)
+        if turn is None:
             return
-        count = self._steps_of.get(optimizer, 0) + 1
-        self._steps_of[optimizer] = count
         self._taker.poll()
-        if self._armed:
-            start = time.perf_counter()
-            self._look_after(optimizer)
-            self._took_s += time.perf_counter() - start
-            if self._activations is not None:
-                self._took_s += self._activations.spent_s
-                self._activations.spent_s = 0.0
-            self._schedule.spent(self._took_s)
-            self._say_if_widened()
-        self._step = max(self._step, count)
-        self._arm(self._next_step())
+        try:
+            if turn.look is not None:
+                self._finish(optimizer, turn, turn.look)
+        finally:
+            turn.look = turn.sample = None
+            turn.step += 1
+            self._decide(optimizer, turn)
 
-    def _look_after(self, optimizer: torch.optim.Optimizer) -> None:
-        mine = self._of(optimizer)
-        names: list[str] = []
-        if self._sample is not None:
-            updated, ratios = self._sample.ratios(mine)
-            self._sample = None
-            names = [f"updates/{name}/ratio" for name in updated]
-            self._log_tensor(names, ratios)
-        if self._gradients is not None:
-            clipped = self._gradients.clipped(mine.values())
-            if clipped is not None:
-                self._log({"gradients/norm_clipped": clipped[0], "gradients/clip_factor": clipped[1]})
+    def _settle(self, optimizer: torch.optim.Optimizer, mine: Mapping[str, torch.Tensor], turn: _Turn) -> None:
+        """What was read of the gradients becomes part of the look, and what has become of them since."""
+        if self._gradients is None or turn.look is None:
+            return
+        claim = self._gradients.claim(optimizer, mine, turn.are_unscaled)
+        turn.look.add_gradients(claim.readings, claim.scale)
+        if claim.are_changed:
+            turn.look.add_clipped(self._taker, claim.gradients, claim.scale_now)
+
+    def _finish(self, optimizer: torch.optim.Optimizer, turn: _Turn, look: Look) -> None:
+        mine = self._recorded(self._parameters.of(optimizer), look.run)
+        if turn.settles_late:
+            self._settle(optimizer, mine, turn)
+        if turn.sample is not None:
+            look.add_updates(turn.sample.compare(mine))
         if self._weights:
-            self._taker.take(
-                (self._mark, "weights"), list(mine), [local_part(one) for one in mine.values()], self._sampling
-            )
+            if turn.index == 0:
+                mine |= self._recorded(self._parameters.frozen_besides(self._turns), look.run)
+            look.add_weights({name: one for name, one in mine.items() if name not in self._parameters.aliases})
         if self._activations is not None:
-            records, held, scalars = self._activations.collect()
-            if records:
-                self._write((self._mark, "activations"), list(records), list(records.values()))
-            for name, copies in held.items():
-                self._taker.take((self._mark, "activations"), [name] * len(copies), copies, self._sampling)
-            self._log({f"activations/{name}": value for name, value in scalars.items()})
-
-    # -- writing -----------------------------------------------------------------------------------------------------
-
-    def _write(self, mark: Any, names: list[str], found: list[Statistics]) -> None:
-        """Write statistics that were taken: figures as points, histograms as one record. mark: (step, kind)."""
-        run = self.run
-        step, kind = mark
-        if run is None or not names:
-            return
-        points: dict[str, float] = {}
-        for name, record in zip(names, found, strict=True):
-            points |= _figures(f"{kind}/{name}", kind, record)
-        if kind != "activations":
-            points[f"{kind}/norm"] = math.hypot(*(record.l2 for record in found))
-        run.log_scalars(tuple(points), list(points.values()), step)
-        if any(len(record.bins) for record in found):
-            run.log_statistics({f"{kind}/{name}": one for name, one in zip(names, found, strict=True)}, step)
-
-    def _log(self, points: dict[str, float]) -> None:
-        run = self.run
-        if run is not None and points:
-            run.log_scalars(tuple(points), list(points.values()), self._mark)
-
-    def _log_tensor(self, names: list[str], values: torch.Tensor) -> None:
-        run = self.run
-        if run is None or not names:
-            return
-        if values.device.type == "cpu":
-            run.log_scalars(tuple(names), values.tolist(), self._mark)
-        else:
-            run.log_deferred(tuple(names), on_their_way(values), self._mark)
+            look.add_activations(*self._activations.collect())
+        look.finish(self._taker, self._sampling_at(turn.step))
+        if not self._has_told_start:
+            self._tell_start(look.run)
 
     # -- deciding ----------------------------------------------------------------------------------------------------
 
-    def _next_step(self) -> int:
-        return self._own_step() if self._own_step is not None else self._step
-
-    def _arm(self, step: int) -> None:
-        self._armed = self.run is not None and self._schedule.wants(step)
-        self._mark = step
-        self._took_s = 0.0
-        self._sampling = 8 if self._schedule.wants_histogram(step) else 0
-        if self._gradients is not None:
-            self._gradients.forget()
-            self._gradients.armed, self._gradients.sampling = self._armed, self._sampling
-        if self._activations is not None:
-            self._activations.armed, self._activations.sampling = self._armed, self._sampling
-
-    def _say_if_widened(self) -> None:
+    def _decide(self, optimizer: torch.optim.Optimizer, turn: _Turn) -> None:
+        """Whether to look into an optimiser's next step; whatever that takes is armed now, before its forward pass."""
         run = self.run
-        if self._schedule.widened_to is not None and not self._said_widened and run is not None:
-            self._said_widened = True
-            run.event(
-                "watch_widened",
-                period=self._schedule.widened_to,
-                reason=f"a look would cost more than the budget of {run.overhead_budget:.0%}; log_every= fixes it",
-            )
+        turn.is_armed = run is not None and self._schedule.wants(turn.step, run.overhead_budget, lambda: _cost_s(run))
+        if run is not None and self._schedule.is_widened and not self._has_told_widened:
+            self._tell_widened(run)
+        mine = self._parameters.of(optimizer)
+        if run is not None and turn.is_armed:
+            self._arm(self._recorded(mine, run), self._sampling_at(turn.step))
+            return
+        if self._gradients is not None:
+            self._gradients.disarm(mine)
+        if self._activations is not None:
+            self._activations.is_armed = any(one is not None and one.is_armed for one in self._turns.values())
+
+    def _arm(self, parameters: Mapping[str, torch.Tensor], sampling: int) -> None:
+        if self._gradients is not None:
+            self._gradients.sampling = sampling
+            if self._attaches:
+                self._gradients.arm(parameters)
+        if self._activations is not None:
+            self._activations.is_armed, self._activations.sampling = True, sampling
+
+    def _sampling_at(self, step: int) -> int:
+        return _SAMPLING if self._schedule.wants_histogram(step) else 0
+
+    def _turn_of(self, optimizer: torch.optim.Optimizer) -> _Turn | None:
+        """Where an optimiser stands; None if it has none of the parameters."""
+        if optimizer not in self._turns:
+            names = self._parameters.of(optimizer)
+            # one that takes over another's parameters goes on with its count
+            turn = next((self._turn_with[name] for name in names if name in self._turn_with), None)
+            if turn is None and names:
+                turn = _Turn(len({id(one) for one in self._turn_with.values()}))
+            self._turns[optimizer] = turn
+            self._turn_with.update((name, turn) for name in names if turn is not None)
+        return self._turns[optimizer]
+
+    def _recorded(self, parameters: Mapping[str, torch.Tensor], run: Run) -> dict[str, torch.Tensor]:
+        return {name: one for name, one in parameters.items() if is_recorded_here(one, run.rank)}
+
+    def _find_run(self) -> Run | None:
+        return self.run
 
     def _attach(self, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None) -> None:
         def before(one: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-            self.before_step(one)
+            if not torch.compiler.is_compiling():  # a compiled step is left whole
+                self.before_step(one, has_closure=any(map(callable, (*args[1:], *kwargs.values()))))
 
         def after(one: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-            self.after_step(one)
+            if not torch.compiler.is_compiling():
+                self.after_step(one)
 
         if optimizer is None:
             self._handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
@@ -246,26 +260,26 @@ class Watch:
         for one in [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else optimizer:
             self._handles += [one.register_step_pre_hook(before), one.register_step_post_hook(after)]
 
-    def _is_mine(self, optimizer: torch.optim.Optimizer) -> bool:
-        known = self._whose.get(optimizer)
-        if known is None:
-            known = self._whose[optimizer] = bool(self._of(optimizer))
-        return known
+    # -- telling -----------------------------------------------------------------------------------------------------
 
-    def _of(self, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-        """The watched parameters that an optimiser trains, each once, by name."""
-        found: dict[str, torch.Tensor] = {}
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                name = self._names.get(id(parameter))
-                if name is not None:
-                    found[name] = parameter
-        return found
+    def _tell_start(self, run: Run) -> None:
+        self._has_told_start = True
+        unseen = sorted(self._activations.unseen) if self._activations is not None else []
+        run.event(
+            "watch_start",
+            parameters=len(self._parameters.by_name),
+            log_every=self._schedule.period,
+            updates=f"of at most {SAMPLE} elements of a parameter",
+            modules_unseen=len(unseen),
+            modules_unseen_first=unseen[:_MOST_NAMES],
+            modules_unseen_reason=_UNSEEN if unseen else None,
+        )
 
-    def _report(self, error: Exception) -> None:
-        if guard.raise_errors:
-            raise error
-        guard.report(self.run, "activations", error)
+    def _tell_widened(self, run: Run) -> None:
+        self._has_told_widened = True
+        period, budget = self._schedule.period, f"{run.overhead_budget:.0%}"
+        run.event("watch_widened", log_every=period, reason=f"looks cost more than the overhead budget of {budget}")
+        say([f"barograph: watch() looks every {period} steps to stay below {budget}; log_every= fixes a period"])
 
 
 def watch(model: nn.Module, optimizer: Any = None, run: Run | None = None, **options: Any) -> Watch:
@@ -275,36 +289,25 @@ def watch(model: nn.Module, optimizer: Any = None, run: Run | None = None, **opt
     log_every: a fixed period in optimiser steps; default 50, wider where the run's overhead budget asks for it, and
     each of the first 20 steps as far as it allows. histogram_every: default with every look. weights, gradients,
     updates, activations: what to look at. step: what gives the step to write at; default the count of optimiser steps.
+    Call it before torch.compile and after the model was sharded or given new parameters.
     """
     return Watch(model, optimizer, run, **options)
 
 
-def _figures(key: str, kind: str, record: Statistics) -> dict[str, float]:
-    figures = {f"{key}/norm": record.l2, f"{key}/mean": record.mean, f"{key}/std": record.std}
-    if kind == "activations":
-        del figures[f"{key}/norm"]
-        figures[f"{key}/zero_fraction"] = record.zero_share
-    if record.nans or record.pos_infs or record.neg_infs:
-        figures[f"{key}/not_finite"] = float(record.nans + record.pos_infs + record.neg_infs)
-    return figures
+def _unwrapped(model: nn.Module) -> tuple[nn.Module, int | None]:
+    """The model inside torch.compile and data parallel wrappers, and which device's replica counts."""
+    plain = getattr(model, "_orig_mod", model)
+    if isinstance(plain, nn.DataParallel):
+        return plain.module, plain.device_ids[0] if plain.device_ids else None
+    if isinstance(plain, nn.parallel.DistributedDataParallel):
+        plain = plain.module
+    return getattr(plain, "_orig_mod", plain), None
 
 
-def _is_plain(parameter: torch.Tensor) -> bool:
-    return parameter.layout is torch.strided and not hasattr(parameter, "to_local")
+def _cost_s(run: Run) -> float:
+    """What looks into models have cost the run so far."""
+    hooks = run.overhead["hooks"]
+    return float(sum(hooks.get(hook, 0.0) for hook in _HOOKS))
 
 
-def _scale_of(optimizer: torch.optim.Optimizer) -> float:
-    """By what a GradScaler has multiplied the gradients that backward left.
-
-    A fused optimiser is handed the scale. Else the scaler is among the callers of this step, which costs a walk of a
-    few frames on a step that is logged.
-    """
-    frame = sys._getframe(2)
-    for _ in range(12):
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, torch.amp.GradScaler):
-            return float(owner.get_scale())
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return 1.0
+register_watcher("torch", watch)

@@ -1,0 +1,100 @@
+"""The parameters of a model: their names, which of them an optimiser trains, and what of each this process records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+# what wrappers put into the names of what they wrap: torch.compile, checkpoint_wrapper
+_WRAPPERS = ("_orig_mod.", "_checkpoint_wrapped_module.")
+
+
+class Parameters:
+    """The parameters that a model has when it is watched, each once, by name."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.by_name = {clean_name(name): one for name, one in model.named_parameters()}
+        self._names = {id(one): name for name, one in self.by_name.items()}
+        self._frozen = {name: one for name, one in self.by_name.items() if not one.requires_grad}
+        self.aliases = self._find_aliases()
+        self.are_sharded = any(is_sharded(one) for one in self.by_name.values())
+
+    def forget(self) -> None:
+        """Let go of the parameters."""
+        self.by_name, self._names, self._frozen = {}, {}, {}
+
+    def _find_aliases(self) -> set[str]:
+        """The names of parameters whose numbers are those of another: tied by their memory."""
+        seen: set[tuple[int, torch.Size]] = set()
+        aliases = set()
+        for name, one in self.by_name.items():
+            if isinstance(one, UninitializedParameter) or not (address := local_part(one).data_ptr()):
+                continue
+            if (address, one.shape) in seen:
+                aliases.add(name)
+            seen.add((address, one.shape))
+        return aliases
+
+    def name_of(self, parameter: torch.Tensor) -> str:
+        """The name of a parameter of the model."""
+        return self._names[id(parameter)]
+
+    def of(self, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+        """The parameters that an optimiser has."""
+        found: dict[str, torch.Tensor] = {}
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                name = self._names.get(id(parameter))
+                if name is not None:
+                    found[name] = parameter
+        return found
+
+    def frozen_besides(self, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
+        """The parameters that were frozen from the start and that none of the optimisers has.
+
+        Their weights may move all the same: target networks and moving averages are written to without an optimiser.
+        """
+        if not self._frozen:
+            return {}
+        trained = {name for optimizer in optimizers for name in self.of(optimizer)}
+        return {name: one for name, one in self._frozen.items() if name not in trained}
+
+
+def clean_name(name: str) -> str:
+    """The name of a parameter or module as its author knows it."""
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name
+
+
+def is_sharded(tensor: torch.Tensor) -> bool:
+    """Whether each process holds a part of the tensor only (DTensor: fully_shard, tensor parallelism)."""
+    return hasattr(tensor, "to_local")
+
+
+def local_part(tensor: torch.Tensor) -> torch.Tensor:
+    """This process's part of a sharded tensor, or the tensor."""
+    own = getattr(tensor, "to_local", None)
+    local: torch.Tensor = own() if own is not None else tensor
+    return local.detach()
+
+
+def is_recorded_here(tensor: torch.Tensor, rank: int) -> bool:
+    """Whether this process records the tensor: every one its shards, the first one what all have alike."""
+    if not is_sharded(tensor):
+        return rank == 0
+    place = tensor.device_mesh.get_coordinate()
+    return place is not None and all(
+        how.is_shard() or (how.is_replicate() and at == 0) for how, at in zip(tensor.placements, place, strict=True)
+    )
+
+
+def in_memory_order(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor's numbers as a vector, without a copy unless its memory has gaps."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    axes = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return tensor.permute(axes).reshape(-1)

@@ -39,13 +39,15 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is not in the middle of a fit. Lightning hangs the module's log methods, and so the module, on us.
-        return {**vars(self), "_call": None, "log": None, "log_dict": None}
+        kept = {name: value for name, value in vars(self).items() if name not in ("log", "log_dict")}
+        return {**kept, "_call": None}
 
     # -- beginning: on_fit_start comes after the trials of a tuner and after a checkpoint was read --------------------
 
     @guarded
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Agree with every BarographLogger of the trainer on one run."""
+        self._loaded = {}
         for logger in trainer.loggers:
             if isinstance(logger, BarographLogger):
                 if self.run is None and (self._is_unspecific or logger.run is not None):

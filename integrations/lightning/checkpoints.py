@@ -21,7 +21,7 @@ def describe_checkpoint(path: str | os.PathLike[str], callbacks: list[Any]) -> d
         score = scores.get(place, getattr(callback, "current_score", None))
         return {
             "path": _absolute(place),
-            "by": type(callback).__name__,
+            "by": callback.__class__.__name__,  # not type(): it may be a weak proxy
             "monitor": monitor,
             "mode": getattr(callback, "mode", None),
             "score": number(score),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import types
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,6 +57,7 @@ def describe_trainer(trainer: Any) -> dict[str, Any]:
         "strategy": type(trainer.strategy).__name__,
         "precision_plugin": type(trainer.precision_plugin).__name__,
         "gradient_clip_algorithm": getattr(algorithm, "value", algorithm),
+        "seed": os.environ.get("PL_GLOBAL_SEED"),  # where seed_everything() leaves it
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "benchmark": torch.backends.cudnn.benchmark,
         "detect_anomaly": getattr(trainer, "_detect_anomaly", None),
@@ -130,12 +133,19 @@ def _count(parameters: Any) -> int:
     return sum(one.numel() for one in parameters if not torch.nn.parameter.is_lazy(one))
 
 
+def _is_from(layer: Any, part: str) -> bool:
+    return bool(type(layer).__module__ == f"torch.nn.modules.{part}")
+
+
 def _model(module: Any) -> dict[str, Any]:
     _, counts = summarize_layers(module)
+    layers = list(module.modules())
     return {
         "class": type(module).__name__,
         "hyperparameters": hyperparameters(module),
         "automatic_optimization": module.automatic_optimization,
+        "activations": dict(Counter(type(layer).__name__ for layer in layers if _is_from(layer, "activation"))),
+        "dropout": [layer.p for layer in layers if _is_from(layer, "dropout")],
         **counts,
     }
 

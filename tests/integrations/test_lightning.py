@@ -259,7 +259,7 @@ def test_values_on_a_device_are_not_waited_for(store: Path, trainer: Fit, monkey
 # -- how it was set up, and how fast it went -------------------------------------------------------------------------
 
 
-def test_the_whole_setup_is_recorded(store: Path, trainer: Fit) -> None:
+def test_the_whole_setup_is_recorded(store: Path, trainer: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hyperparameters of module and datamodule, optimisers, schedulers, loaders and every setting of the Trainer."""
 
     class Data(L.LightningDataModule):
@@ -271,10 +271,15 @@ def test_the_whole_setup_is_recorded(store: Path, trainer: Fit) -> None:
             return _loader()
 
     class Net(_Net):
+        def __init__(self, width: int) -> None:
+            super().__init__(width=width)
+            self.regular = torch.nn.Sequential(torch.nn.GELU(), torch.nn.Dropout(0.25))
+
         def configure_optimizers(self) -> Any:
             optimizer = torch.optim.AdamW(self.parameters(), lr=0.01, weight_decay=0.2)
             return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)]
 
+    monkeypatch.setenv("PL_GLOBAL_SEED", "11")  # as seed_everything() does
     trainer(callbacks=BarographCallback(), gradient_clip_val=0.7, accumulate_grad_batches=2).fit(
         Net(width=5), datamodule=Data()
     )
@@ -282,6 +287,9 @@ def test_the_whole_setup_is_recorded(store: Path, trainer: Fit) -> None:
     config = view.config
     assert config["model"]["hyperparameters"] == {"lr": 0.1, "width": 5}
     assert config["model"]["parameters"] == 4 * 5 + 5 + 5 + 1
+    assert config["model"]["activations"] == {"GELU": 1}
+    assert config["model"]["dropout"] == [0.25]
+    assert config["trainer"]["seed"] == "11"
     assert config["data"]["hyperparameters"] == {"share": 0.5}
     assert config["data"]["train"]["loaders"][0]["batch_size"] == 8
     assert config["data"]["train"]["loaders"][0]["samples"] == 32
@@ -767,9 +775,9 @@ def test_the_logger_records_what_it_is_handed(
     assert view.metric("test/loss").steps.tolist() == [8]
     assert view.config["hyperparameters"] == {"lr": 0.1, "width": 3}
     assert view.texts("model/summary")
-    paths = [Path(event.data["path"]) for event in view.events("checkpoint")]
-    assert paths
-    assert paths[-1].is_relative_to(tmp_path / "barograph_logs" / view.id)
+    checkpoint = view.events("checkpoint")[-1].data
+    assert checkpoint["by"] == "ModelCheckpoint"
+    assert Path(checkpoint["path"]).is_relative_to(tmp_path / "barograph_logs" / view.id)
 
 
 @pytest.mark.parametrize("project_of", ["callback", "logger"])

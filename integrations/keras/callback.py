@@ -112,6 +112,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def on_test_begin(self, logs: Logs = None) -> None:
         """The validation of the fit begins, or an evaluation of its own."""
         if self._fit is not None and self._is_own_validation():
+            self._visit = None  # what is still here was left by an exception that the user has handled
             self._fit.begin_validation()
         else:
             self._begin_visit()
@@ -190,9 +191,8 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if fit is None:
             return
         self._note_exception(error, fit.step)
-        interrupted = error is None and fit.watch.was_interrupted
-        reason = "interrupted" if interrupted else "exception"
-        self._end_fit(fit, "interrupted" if interrupted else "failed", reason, error)
+        status = fit.watch.status_of(error)
+        self._end_fit(fit, status, "exception" if status == "failed" else status, error)
 
     @guarded
     def _left_visit(self, error: BaseException | None) -> None:
@@ -200,9 +200,8 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         visit, self._visit = self._visit, None
         if visit is None or visit.watch is None:
             return
-        self._note_exception(error, None)
-        interrupted = error is None and visit.watch.was_interrupted
-        self._attachment.end("interrupted" if interrupted else "failed", type(error).__name__ if error else None, error)
+        self._note_exception(error, self.run.steps_done if self.run is not None else None)
+        self._attachment.end(visit.watch.status_of(error), None if error is None else type(error).__name__, error)
 
     def _note_exception(self, error: BaseException | None, step: int | None) -> None:
         if self.run is not None and error is not None:

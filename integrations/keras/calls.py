@@ -91,10 +91,9 @@ class Watch:
         if self._sees_exceptions:
             _add(self)
 
-    @property
-    def was_interrupted(self) -> bool:
-        """What it means that the call was left and no exception seen: one that is no Exception, such as Ctrl-C."""
-        return self._sees_exceptions
+    def status_of(self, error: BaseException | None) -> str:
+        """How a run ended whose call was left by `error`; what could be seen and was not is Ctrl-C or the like."""
+        return "interrupted" if error is None and self._sees_exceptions else "failed"
 
     def is_of(self, callbacks: object) -> bool:
         """Whether this watches the call that `callbacks` belongs to."""

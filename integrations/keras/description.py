@@ -8,6 +8,7 @@ imports tensorflow if it is installed, whatever the back end, and cannot write e
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -50,8 +51,8 @@ def describe_model(model: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "name": model.name,
         "class": type(model).__name__,
         "layers": len(rows),
-        "parameters": int(model.count_params()),
-        "trainable_parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        "parameters": _count(model.weights),
+        "trainable_parameters": _count(model.trainable_weights),
         "activations": activations,
         "regularization": {row["layer"]: row["regularization"] for row in rows if row["regularization"]},
         "dtype_policy": model.dtype_policy.name,
@@ -154,7 +155,7 @@ def _layers(model: Any, prefix: str = "") -> list[dict[str, Any]]:
                     "layer": prefix + layer.name,
                     "class": type(layer).__name__,
                     "output_shape": _known(_output_shape, layer),
-                    "parameters": _known(_parameters, layer),
+                    "parameters": _count(layer.weights),
                     "trainable": bool(layer.trainable),
                     "activation": _activation(layer),
                     "regularization": _try(_regularization, layer),
@@ -168,8 +169,8 @@ def _known(part: Callable[[Any], Any], layer: Any) -> Any:
     return None if isinstance(value, dict) else value
 
 
-def _parameters(layer: Any) -> int:
-    return int(layer.count_params())
+def _count(weights: list[Any]) -> int:
+    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def _output_shape(layer: Any) -> str:

@@ -22,7 +22,9 @@ def learning_rates(model: Any) -> dict[str, float]:
     for name, optimizer in optimizers_of(model).items():
         parts = getattr(optimizer, "optimizers", None)  # of a MultiOptimizer
         for part_name, part in {one.name: one for one in parts}.items() if parts else [(name, optimizer)]:
-            rates[f"lr/{part_name}"] = number(part.learning_rate)
+            rate = getattr(part, "learning_rate", None)  # nothing obliges what a user compiles with to have one
+            if rate is not None:
+                rates[f"lr/{part_name}"] = number(rate)
     return rates
 
 

@@ -368,6 +368,19 @@ def test_a_failed_evaluation_fails_the_run() -> None:
     assert "the user's own" in event("exception")["message"]
 
 
+def test_where_keras_shows_whole_tracebacks_the_run_is_failed_too() -> None:
+    """Without the function that exceptions are handed to, the end is seen when the call is gone."""
+    keras.config.disable_traceback_filtering()
+    try:
+        fit(build(), BarographCallback(), raises(ZeroDivisionError))
+    except ZeroDivisionError:
+        pass
+    finally:
+        keras.config.enable_traceback_filtering()
+    gc.collect()
+    assert only_run().status == "failed"
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_keras_is_as_it_was_afterwards(ends: bool) -> None:
     """What is put into Keras to see exceptions is there during a fit only, however it ends."""
@@ -428,6 +441,22 @@ def test_fits_count_on_also_from_an_initial_epoch() -> None:
     assert steps("train/loss") == [3, 6, 9, 12]
     assert values("epoch") == [0, 1, 2, 0]
     assert [one.data["offset"] for one in only_run().events("fit_start")] == [0, 0, 9]
+
+
+def test_a_fit_that_is_restored_goes_on_at_the_epoch_it_came_to(tmp_path: Path) -> None:
+    """BackupAndRestore moves the first epoch after the fit has begun."""
+
+    def fail_in_the_second(model: Any, epoch: int) -> None:
+        if epoch == 1:
+            raise ZeroDivisionError
+
+    backup = tmp_path / "backup"
+    with pytest.raises(ZeroDivisionError):
+        fit(build(), Does(fail_in_the_second), keras.callbacks.BackupAndRestore(backup))
+    fit(build(), BarographCallback(), keras.callbacks.BackupAndRestore(backup))
+    assert event("fit_start")["initial_epoch"] == 1
+    assert steps("train/loss") == [6]
+    assert values("epoch") == [1]
 
 
 def test_batches_of_unknown_number_are_counted() -> None:

@@ -13,6 +13,12 @@ import barograph
 CASES = Path(__file__).parent / "keras_cases.py"
 
 
+def run_code(code: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own that runs `code`, on torch."""
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
 def test_every_case_holds_on(backend: str) -> None:
     """All of keras_cases.py passes on the back end."""
@@ -25,6 +31,28 @@ def test_every_case_holds_on(backend: str) -> None:
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout[-20_000:] + ended.stderr[-2_000:]
+
+
+def test_a_process_ended_by_ctrl_c_leaves_an_interrupted_run(store: Path) -> None:
+    """A KeyboardInterrupt that nobody handles is what the run ended by, with its traceback."""
+    code = """if True:
+        import keras, numpy
+        from barograph.integrations.keras import BarographCallback
+
+        def press(epoch, logs):
+            raise KeyboardInterrupt
+
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        x, pressed = numpy.ones((8, 2)), keras.callbacks.LambdaCallback(on_epoch_end=press)
+        model.fit(x, x[:, :1], verbose=0, callbacks=[BarographCallback(quiet=True), pressed])
+    """
+    ended = run_code(code)
+    assert "KeyboardInterrupt" in ended.stderr
+    (view,) = barograph.open().runs()
+    assert view.status == "interrupted"
+    assert view.error is not None
+    assert view.error.type == "KeyboardInterrupt"
 
 
 def test_tensorflow_is_not_imported_for_another_back_end(store: Path) -> None:
@@ -40,8 +68,7 @@ def test_tensorflow_is_not_imported_for_another_back_end(store: Path) -> None:
         model.evaluate(x, x[:, :1], verbose=0, callbacks=callbacks)
         assert "tensorflow" not in sys.modules
     """
-    environment = {**os.environ, "KERAS_BACKEND": "torch"}
-    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    ended = run_code(code)
     assert ended.returncode == 0, ended.stderr
     assert barograph.open().runs()[0].config["optimizer"]["learning_rate"]["decay_rate"] == 0.9
 
@@ -49,5 +76,5 @@ def test_tensorflow_is_not_imported_for_another_back_end(store: Path) -> None:
 def test_without_keras_the_extra_is_named() -> None:
     """Importing the integration where Keras is missing says what to install."""
     code = "import sys; sys.modules['keras'] = None; import barograph.integrations.keras"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    ended = run_code(code)
     assert ended.stderr.strip().endswith("pip install 'barograph[keras]'")

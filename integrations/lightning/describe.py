@@ -62,7 +62,7 @@ def describe_trainer(trainer: Any) -> dict[str, Any]:
         "benchmark": torch.backends.cudnn.benchmark,
         "detect_anomaly": getattr(trainer, "_detect_anomaly", None),
         "inference_mode": getattr(trainer.test_loop, "inference_mode", None),
-        "sync_batchnorm": getattr(connector, "sync_batchnorm", None),
+        "sync_batchnorm": getattr(trainer.strategy, "_layer_sync", None) is not None,
         "use_distributed_sampler": getattr(connector, "use_distributed_sampler", None),
         "profiler": type(trainer.profiler).__name__,
         "loggers": [type(logger).__name__ for logger in trainer.loggers],

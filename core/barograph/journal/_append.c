@@ -893,9 +893,12 @@ static PyObject *Appender_begin(Appender *self, PyObject *args)
     self->fd = fd;
     self->seed = seed;
     self->sequence = 0;
-    self->size = self->file_records = self->file_points = 0;
-    forget_announcements(self);
-    int written = fd >= 0 && write_frame(self, HEADER, frame, (size_t)header_bytes) == DONE;
+    int written = 0;
+    if (fd >= 0) {
+        self->size = self->file_records = self->file_points = 0;
+        forget_announcements(self);
+        written = write_frame(self, HEADER, frame, (size_t)header_bytes) == DONE;
+    }
     free(frame);
     return PyBool_FromLong(written);
 }

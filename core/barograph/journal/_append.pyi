@@ -19,7 +19,7 @@ class Appender:
     size: int
     """Bytes in the file, as far as this appender wrote them."""
     file_records: int
-    """Records in the file of now: frames of points, of JSON, of statistics."""
+    """Records in the file of now, or the last one: frames of points, of JSON, of statistics."""
     file_points: int
     """Scalar points in them."""
     calls: int

@@ -305,9 +305,11 @@ class Appender:
                 self._waiting_bytes += len(self._open_item[1]) + _ITEM_BYTES
             self.is_blocked = True
             self._fd, self._seed, self._sequence, self._open_frame, self._open_item = fd, seed, 0, b"", (0, b"")
+            if fd < 0:
+                return False
             self.size = self.file_records = self.file_points = 0
             self._forget_announcements()
-            return fd >= 0 and self._write_frame((_HEADER, header))
+            return self._write_frame((_HEADER, header))
 
     def renew(self, header: bytes) -> bool:
         with self._lock:

@@ -118,7 +118,7 @@ def test_an_interrupt_anywhere_leaves_all_in_order(open_journal: Open, native: b
     if native:
         pytest.skip("there is no place in the C appender where it could be interrupted")
     journal = open_journal()
-    kept, read_only = os.dup(journal._fd), os.open(journal.path, os.O_RDONLY)
+    kept, read_only = os.dup(journal._custody.fd), os.open(journal.path, os.O_RDONLY)
     steps = itertools.count()
     acknowledged = []
 
@@ -133,11 +133,11 @@ def test_an_interrupt_anywhere_leaves_all_in_order(open_journal: Open, native: b
         elif what == "record":
             journal.record("event", step)
         else:
-            os.dup2(read_only, journal._fd)  # now every write fails
+            os.dup2(read_only, journal._custody.fd)  # now every write fails
             try:
                 journal.log({"x": 1.0}, step)
             finally:
-                os.dup2(kept, journal._fd)
+                os.dup2(kept, journal._custody.fd)
             assert journal._appender.flush(100)
         acknowledged.append(step)
 

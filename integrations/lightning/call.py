@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from barograph.integrations.lightning.ends import EarlyStops
+from barograph.integrations.lightning.inside import Inside
 from barograph.integrations.lightning.logger import BarographLogger
 from barograph.integrations.lightning.pace import Pace
 from barograph.integrations.lightning.rates import Rates
@@ -31,6 +32,7 @@ class Call:
         self.rates = Rates(trainer)
         self.stops = EarlyStops(trainer.callbacks)
         self.shadows: list[Shadow] = []
+        self.inside: Inside | None = None
         self.reason: str | None = None
         self.first_step = self.own_step
         # An evaluation belongs to where the run has come to; a fit says where it begins once a checkpoint is restored.
@@ -107,6 +109,8 @@ class Call:
         )
 
     def close(self) -> None:
-        """Give the trainer its methods back."""
+        """Give the trainer its methods back, and the module its hooks."""
+        if self.inside is not None:
+            self.inside.close()
         while self.shadows:
             self.shadows.pop().remove()

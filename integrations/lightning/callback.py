@@ -12,6 +12,7 @@ from barograph.integrations.lightning.call import Call
 from barograph.integrations.lightning.checkpoints import describe_checkpoint
 from barograph.integrations.lightning.describe import describe_loaders, describe_setup, summarize_layers
 from barograph.integrations.lightning.ends import reason_of_end, status_of
+from barograph.integrations.lightning.inside import Inside
 from barograph.integrations.lightning.logger import BarographLogger
 from barograph.integrations.lightning.shadow import Shadow
 from barograph.run import Run
@@ -24,7 +25,9 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     `pytorch_lightning`.
 
     run: the run to write to; without one the run that is open is used and left open, and if none is, a run is made and
-    closed. The other arguments are those of `barograph.init`, for a run that is made.
+    closed. watch: whether to look into the module while it trains (weights, gradients before clipping, updates,
+    activations), or options of `barograph.integrations.torch.watch` for that. The other arguments are those of
+    `barograph.init`, for a run that is made.
 
     The step is Lightning's own for loggers: optimiser steps, however many optimisers there are. What the module logs
     with `self.log` is recorded when and as Lightning hands it to loggers, also with `logger=False`, and a device is not
@@ -32,8 +35,9 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     agree on the run by one broadcast through the trainer's strategy and never wait for each other otherwise.
     """
 
-    def __init__(self, run: Run | None = None, **arguments: Any) -> None:
+    def __init__(self, run: Run | None = None, watch: bool | dict[str, Any] = True, **arguments: Any) -> None:
         super().__init__(run, **arguments)
+        self.watch = watch
         self._call: Call | None = None
         self._loaded: dict[str, Any] = {}
 
@@ -90,6 +94,9 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         call.offset = base + max(0, call.run.steps_done - base - call.first_step)
         for logger in call.loggers:
             logger.offset = call.offset
+        if self.watch and not trainer.barebones:
+            options = self.watch if isinstance(self.watch, dict) else {}
+            call.inside = Inside(trainer, pl_module, call.run, lambda: call.step, options)
         if call.is_first_rank:
             call.run.log_config({"data": describe_loaders(trainer)})
             self.attachment.start_fit(
@@ -107,13 +114,17 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         """Look what the last epoch's checks came to."""
         if self._call is not None:
             self._call.pace.epoch_begins()
+            if self._call.inside is not None:
+                self._call.inside.start_epoch()
             self._call.stops.look()
 
     @guarded
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Read the rates that this step is taken with: the schedulers have moved on when it is logged."""
+        """Read gradients, and the rates of this step: when it is logged the schedulers have moved on."""
         if self._call is not None:
             self._call.rates.read(optimizer, self._call.own_step)
+            if self._call.inside is not None:
+                self._call.inside.before_step(optimizer)
 
     @guarded
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -14,6 +14,7 @@ from barograph.integrations.keras.batches import Batches
 from barograph.integrations.keras.calls import Watch, this_call, this_list
 from barograph.integrations.keras.description import describe, describe_model, summary_text
 from barograph.integrations.keras.fit import Fit, checkpoint, early_stop, metric_key, restored_epoch
+from barograph.integrations.keras.inside import Inside, Options
 from barograph.integrations.keras.optimizers import learning_rates, scheduled_rates
 from barograph.run import Run
 
@@ -26,8 +27,11 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     run: the run to write to; None takes the open one, or makes one that ends with the fit. init_arguments: those of
     `barograph.init` for a run that is made. log_every: also log the running means of every so many batches; None leaves
     batches to Keras, which then goes on without waiting for them. A step is a batch; several fits count on.
+    watch: whether, or with which options of Inside, to look into the model on some steps: weights, updates, activations
+    and the gradients that the fit uses.
 
-    Cost: nothing per batch without log_every. One callback serves one fit at a time.
+    Cost: without log_every a function call per batch, and what looks take, within the run's overhead budget. One
+    callback serves one fit at a time.
     """
 
     def __new__(cls, *_: Any, log_every: int | None = None, **__: Any) -> Self:
@@ -39,11 +43,19 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         made: Self = super().__new__(cls)
         return made
 
-    def __init__(self, run: Run | None = None, *, log_every: int | None = None, **init_arguments: Any) -> None:
+    def __init__(
+        self,
+        run: Run | None = None,
+        *,
+        log_every: int | None = None,
+        watch: bool | Options = True,
+        **init_arguments: Any,
+    ) -> None:
         super().__init__()
         if log_every is not None and log_every < 1:
             raise ValueError(f"log_every must be at least 1 (batches), got {log_every}")
-        self.log_every = log_every
+        self.log_every, self.watch = log_every, watch
+        self._inside = Inside(lambda: self.run, **_options(watch))
         self._attachment = Attachment(run, **init_arguments)
         self._fit: Fit | None = None
         self._visit: _Visit | None = None
@@ -60,9 +72,11 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         """A fit begins: find or make the run, and say what is trained and how."""
         self._leave()
         call = this_call()
-        run = self._attachment.begin(describe(self._model, call, self))
-        self._fit = Fit(self._model, self.params or {}, call, Watch(call, self._left_fit))
+        batches = Batches(call.batches)
+        run = self._attachment.begin(describe(self._model, call, batches, self))
+        self._fit = Fit(self._model, self.params or {}, call.siblings, batches, Watch(call, self._left_fit))
         self._describe_model(run, self._fit)
+        self._inside.begin(self._model, self._fit.step_of)
 
     @guarded
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -80,6 +94,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         else:
             self._note_reduced_rate(run, fit)
         fit.begin_epoch(epoch)
+        self._inside.begin_epoch()
 
     @guarded
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -140,10 +155,10 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     # -- pickle, deepcopy ----------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"log_every": self.log_every, "attachment": self._attachment}
+        return {"log_every": self.log_every, "watch": self.watch, "attachment": self._attachment}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        BarographCallback.__init__(self, log_every=state["log_every"])
+        BarographCallback.__init__(self, log_every=state["log_every"], watch=state["watch"])
         self._attachment = state["attachment"]
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -176,6 +191,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self, fit: Fit, status: str, reason: str, error: BaseException | None = None, restored_epoch: int | None = None
     ) -> None:
         self._fit = self._visit = None
+        self._inside.end()
         fit.watch.end()
         if self.run is not None:
             self.run.event(
@@ -273,6 +289,12 @@ class _BatchCallback(BarographCallback):
         if fit.iterations is not None:
             metrics |= scheduled_rates(fit.model, fit.iterations + step - fit.step - 1)
         run.log({**metrics, "epoch": fit.epoch}, step=step)
+
+
+def _options(watch: bool | Options) -> Options:
+    if isinstance(watch, bool):
+        return {} if watch else {"weights": False, "gradients": False, "updates": False, "activations": False}
+    return watch
 
 
 class _Visit(NamedTuple):

@@ -83,7 +83,8 @@ class Watch:
         self._ended = ended
         self._callbacks = weakref.ref(call.callbacks) if call.callbacks is not None else lambda: None
         # Only a call of Keras itself hands over its exceptions, and only while Keras shortens tracebacks.
-        self._sees_exceptions = call.batches is not None and keras.config.is_traceback_filtering_enabled()
+        shortens = _shorten is not None and keras.config.is_traceback_filtering_enabled()
+        self._sees_exceptions = shortens and call.batches is not None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         if call.callbacks is not None:
             self._finalizer = weakref.finalize(call.callbacks, self.tell, None)
@@ -122,17 +123,15 @@ class Watch:
 
 _watches: list[Watch] = []
 _lock = threading.RLock()  # reentrant, because a list may die while a lock is held
-_shorten: Callable[[TracebackType | None], TracebackType | None] | None = getattr(
-    traceback_utils, "_process_traceback_frames", None
-)
+_shorten: Any = getattr(traceback_utils, "_process_traceback_frames", None)  # Any: a function, or gone some day
 
 
 def _look_and_shorten(traceback: TracebackType | None) -> TracebackType | None:
     """Keras' own function, with a look at the exception first."""
     with contextlib.suppress(Exception):  # nothing of ours may take the place of the user's exception
         _tell_of(sys.exception())
-    assert _shorten is not None
-    return _shorten(traceback)
+    shortened: TracebackType | None = _shorten(traceback)
+    return shortened
 
 
 def _tell_of(error: BaseException | None) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from barograph.integrations.keras.batches import Batches
 from barograph.integrations.keras.calls import Call
 from barograph.integrations.keras.optimizers import number, optimizers_of
 
@@ -28,14 +29,15 @@ _MISSING = object()
 _ITEMS = 20  # described of a list
 
 
-def describe(model: Any, call: Call, recorder: object) -> dict[str, Any]:
+def describe(model: Any, call: Call, batches: Batches, recorder: object) -> dict[str, Any]:
     """The settings of a fit, without the model's layers. recorder: the callback that asks."""
     return {
         "framework": _try(_framework),
         "optimizer": _try(_optimizer, model),
         "compile": _try(_compile, model),
-        "fit": {name: plain(value) for name, value in call.arguments.items() if name not in _DATA},
-        "data": {name: _data(call.arguments[name]) for name in _DATA if call.arguments.get(name) is not None},
+        "fit": {name: _try(plain, value) for name, value in call.arguments.items() if name not in _DATA},
+        "data": {name: _try(_data, call.arguments[name]) for name in _DATA if call.arguments.get(name) is not None}
+        | _sizes(batches),
         "callbacks": [_try(_arguments, one) for one in call.siblings if _is_shown(one, recorder)],
     }
 
@@ -131,6 +133,12 @@ def _arguments(value: Any) -> dict[str, Any]:
         if setting is not _MISSING:
             kept[name] = plain(setting)
     return kept
+
+
+def _sizes(batches: Batches) -> dict[str, int | None]:
+    count = batches.in_epoch
+    samples = batches.samples(count) if count else None
+    return {"batch_size": batches.size, "batches_per_epoch": count, "samples": samples}
 
 
 def _data(data: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from barograph.integrations.keras.batches import Batches
-from barograph.integrations.keras.calls import Call, Watch
+from barograph.integrations.keras.calls import Watch
 from barograph.integrations.keras.optimizers import iterations, learning_rates, number
 
 
@@ -21,11 +21,13 @@ class Fit:
     only until the fit is over.
     """
 
-    def __init__(self, model: Any, parameters: Mapping[str, Any], call: Call, watch: Watch) -> None:
+    def __init__(
+        self, model: Any, parameters: Mapping[str, Any], siblings: list[Any], batches: Batches, watch: Watch
+    ) -> None:
         self.model = model
-        self.siblings = call.siblings
+        self.siblings = siblings
+        self.batches = batches
         self.watch = watch
-        self.batches = Batches(call.batches)
         self.epochs: int | None = parameters.get("epochs")
         self.batches_per_epoch: int | None = parameters.get("steps")
         self.batches_per_call = int(getattr(model, "steps_per_execution", None) or 1)

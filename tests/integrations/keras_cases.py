@@ -150,6 +150,7 @@ def test_the_settings_are_those_of_model_optimiser_and_call() -> None:
     assert config["fit"]["batch_size"] == BATCH
     assert config["fit"]["class_weight"] == {"0": 1.0, "1": 2.0}
     assert config["data"]["x"] == {"class": "numpy.ndarray", "shape": [ROWS, 4], "dtype": "float32"}
+    assert (config["data"]["batch_size"], config["data"]["batches_per_epoch"], config["data"]["samples"]) == (16, 3, 40)
     assert [callback["class"] for callback in config["callbacks"]] == ["EarlyStopping"]
     assert config["callbacks"][0]["patience"] == 7
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 # what wrappers put into the names of what they wrap: torch.compile, checkpoint_wrapper
-_WRAPPERS = ("_orig_mod.", "_checkpoint_wrapped_module.")
+_WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
 
 
 class Parameters:
@@ -65,9 +65,7 @@ class Parameters:
 
 def clean_name(name: str) -> str:
     """The name of a parameter or module as its author knows it."""
-    for wrapper in _WRAPPERS:
-        name = name.replace(wrapper, "")
-    return name
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def is_sharded(tensor: torch.Tensor) -> bool:

@@ -5,12 +5,13 @@ Every integration's callback holds one Attachment and asks it for a run when a f
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from barograph import starting
 from barograph.open_runs import joinable_run
 from barograph.run import Run
-from barograph.store.layout import find_store, new_run_id
+from barograph.store.layout import RUNS_NAME, RunFolder, find_store, new_run_id
 
 
 class Address(NamedTuple):
@@ -81,8 +82,9 @@ class Attachment:
             self._run = self._own = self._joined(joining, rank or 0, world or 1)
         elif self._given is not None:
             self._run = self._given
-        elif self._is_copy and not together:
-            self._run = self._own = self._usable_own() or self._begin_child()
+        elif self._is_copy:
+            begin_new = self._begin_for_all if together else self._begin_child
+            self._run = self._own = self._usable_own() or begin_new(rank, world)
         elif self._usable_own() is None and (open_run := joinable_run()) is not None:
             self._run = open_run
         else:
@@ -156,7 +158,16 @@ class Attachment:
             arguments = {"id": run_id, "resume": resume, **arguments}
         return starting.init(**arguments, rank=rank, world=world, joinable=False)
 
-    def _begin_child(self) -> Run:
+    def _begin_for_all(self, rank: int | None, world: int | None) -> Run:
+        """The original's own run, for copies that work on one training together in processes of their own."""
+        store, run_id = self._family.address(self._arguments)
+        attempts = RunFolder(Path(store) / RUNS_NAME / run_id).attempts()
+        if attempts:
+            return starting.join(store, run_id, attempts[-1], rank or 0, world or 1)
+        arguments = {**self._arguments, "store": store, "id": run_id}
+        return starting.init(**arguments, rank=rank, world=world, joinable=False)
+
+    def _begin_child(self, *_: int | None) -> Run:
         parent, store = self._family.parent(self._given, self._arguments)
         kept = {name: value for name, value in self._arguments.items() if name not in ("id", "resume", "store", "name")}
         return starting.init(**{**kept, "quiet": True}, store=store, parent=parent, joinable=False)

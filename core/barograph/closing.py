@@ -10,7 +10,11 @@ from barograph.capture.redaction import redact_text
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ROWS = 12
-_UNSHOWN = ("system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/")
+_UNSHOWN = (
+    "system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/", "importance/",
+    "momentum/", "weight_decay/",
+)  # fmt: skip
+_POSITIONS = ("epoch", "batch", "samples")
 _RISING = (
     "acc", "auc", "f1", "precision", "recall", "r2", "score", "iou", "map", "dice", "bleu", "rouge", "reward", "return",
     "psnr", "ssim", "ndcg", "kappa", "mcc", "average_precision", "throughput",
@@ -32,7 +36,7 @@ def best_of(key: str, numbers: Any) -> tuple[float | None, int | None]:
 
     numbers: anything with min, min_step, max and max_step.
     """
-    if key == "epoch" or key.startswith("lr/"):
+    if key in _POSITIONS or key.startswith("lr/"):
         return None, None
     return (numbers.max, numbers.max_step) if is_better_high(key) else (numbers.min, numbers.min_step)
 
@@ -73,7 +77,7 @@ def closing_lines(
     why = f" ({reason})" if reason and status != "finished" else ""
     share = f", {cost_s / duration_s:.2%} of it our own" if duration_s > 0 else ""
     lines = [f"barograph: {name} {status}{why} after {duration_text(duration_s)}{share}"]
-    shown = [key for key in summary if not key.startswith(_UNSHOWN) and key != "epoch"]
+    shown = [key for key in summary if not key.startswith(_UNSHOWN) and key.rpartition("/")[2] not in _POSITIONS]
     rows = [_row(key, summary[key]) for key in sorted(shown)[:_ROWS]]
     if rows:
         widths = [max(len(row[column]) for row in [_HEAD, *rows]) for column in range(len(_HEAD))]

@@ -324,10 +324,11 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, (SystemExit, GeneratorExit)):
+        cause = error.__context__ if isinstance(error, SystemExit) else error  # Lightning turns Ctrl-C into an exit
+        if isinstance(cause, KeyboardInterrupt):
+            self.finish("interrupted", "KeyboardInterrupt", cause)
+        elif error is None or isinstance(error, GeneratorExit) or getattr(error, "code", 1) in (None, 0):
             self.finish()
-        elif isinstance(error, KeyboardInterrupt):
-            self.finish("interrupted", "KeyboardInterrupt", error)
         else:
             self.finish("failed", type(error).__name__, error)
 

@@ -94,9 +94,6 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         call.offset = base + max(0, call.run.steps_done - base - call.first_step)
         for logger in call.loggers:
             logger.offset = call.offset
-        if self.watch and not trainer.barebones:
-            options = self.watch if isinstance(self.watch, dict) else {}
-            call.inside = Inside(trainer, pl_module, call.run, lambda: call.step, options)
         if call.is_first_rank:
             call.run.log_config({"data": describe_loaders(trainer)})
             self.attachment.start_fit(
@@ -106,6 +103,14 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
                 max_steps=trainer.max_steps,
                 checkpoint=trainer.ckpt_path,
             )
+
+        if self.watch and not trainer.barebones:
+            self._look_inside(call, pl_module)
+
+    @guarded
+    def _look_inside(self, call: Call, module: Any) -> None:
+        options = self.watch if isinstance(self.watch, dict) else {}
+        call.inside = Inside(call.trainer, module, call.run, lambda: call.step, options)
 
     # -- going on ----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ _NAMES = sorted(
 
 def _subject(name: str) -> Subject:
     spec = importlib.util.spec_from_file_location(f"subject_{name}", _SUBJECTS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     subject: Subject = module.SUBJECT

@@ -16,7 +16,8 @@ from typing import Any
 
 import keras
 
-from barograph.integrations.keras.activations import Outputs, carries_outputs
+from barograph.integrations.keras.activations import Failures, Outputs
+from barograph.integrations.keras.variables import Variables
 
 BACKEND = keras.backend.backend()
 _KEY = "__barograph__"
@@ -34,12 +35,18 @@ class Heard:
 class Twin:
     """The step of a model, such that it also tells its gradients, and on demand what layers put out."""
 
-    def __init__(self, model: Any, plain: Any, names: Mapping[int, str], gradients: bool, activations: bool) -> None:
-        """plain: the train_function that Keras made. names: id of a variable to its name."""
-        self._model, self._plain, self._names = model, plain, names
+    def __init__(self, model: Any, plain: Any, variables: Variables, gradients: bool, activations: bool) -> None:
+        """plain: the train_function that Keras made."""
+        self._model, self._plain, self._variables = model, plain, variables
         self._gradients, self._activations = gradients, activations
         self._function: Any = None
         self._replay: _Replay | None = None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether this is a program of its own beside the plain step."""
+        is_eager = self._model.run_eagerly or (BACKEND == "jax" and not self._model.jit_compile)
+        return BACKEND != "torch" and not is_eager
 
     def __call__(self, arguments: tuple[Any, ...]) -> tuple[Any, Heard]:
         """One step: what the plain one would have given, and what was heard."""
@@ -82,7 +89,7 @@ class Twin:
         """torch.compile made the step: it is left whole, and leaves its gradients where torch keeps them."""
         scale = float(_scale(self._model.optimizer, None))  # the step may change it
         out = self._plain(*arguments)
-        found = {self._names.get(id(one)): one.value.grad for one in self._model.trainable_variables}
+        found = {self._variables.name_of(one): one.value.grad for one in self._model.trainable_variables}
         return out, Heard({name: one for name, one in found.items() if name is not None and one is not None}, scale)
 
     def _make(self) -> Any:
@@ -104,7 +111,7 @@ class Twin:
 
     @contextmanager
     def _listening(self) -> Iterator[_Listener]:
-        listener = _Listener(self._model, self._names)
+        listener = _Listener(self._model, self._variables)
         with ExitStack() as hooks:
             if self._gradients:
                 method = "stateless_apply" if BACKEND == "jax" else "apply"
@@ -118,12 +125,12 @@ class Twin:
 class _Listener:
     """Hears what passes during one step, or while one is traced. Raises nothing into it."""
 
-    def __init__(self, model: Any, names: Mapping[int, str]) -> None:
-        self.outputs = Outputs(model)
-        self._optimizer, self._names = model.optimizer, names
+    def __init__(self, model: Any, variables: Variables) -> None:
+        self._failures = Failures()
+        self.outputs = Outputs(model, self._failures)
+        self._optimizer, self._variables = model.optimizer, variables
         self._gradients: dict[str, Any] = {}
         self._scale: Any = 1.0
-        self._error: Exception | None = None
 
     def hook(self, method: Any) -> Any:
         """apply(gradients, variables) or stateless_apply(own variables, gradients, values) of the optimiser."""
@@ -146,21 +153,19 @@ class _Listener:
 
     def heard(self) -> Heard:
         """What was heard. Raises what went wrong meanwhile, now that the step is over."""
-        if self._error is not None:
-            raise self._error
+        if self._failures.error is not None:
+            raise self._failures.error
         return Heard(self._gradients, self._scale, self.outputs.found)
 
     def _hear(self, gradients: Any, variables: Any, own: Any) -> None:
-        try:
+        with self._failures:
             if variables is None:
                 variables = getattr(self._optimizer, "inner_optimizer", self._optimizer)._trainable_variables
             for variable, gradient in zip(variables, gradients, strict=True):
-                name = self._names.get(id(variable))
+                name = self._variables.name_of(variable)
                 if gradient is not None and name is not None and name not in self._gradients:
                     self._gradients[name] = keras.ops.convert_to_tensor(gradient)  # rows of an embedding become whole
             self._scale = _scale(self._optimizer, own)
-        except Exception as error:
-            self._error = error
 
 
 class _Replay:
@@ -201,7 +206,7 @@ def _with_logs(out: Any, listener: _Listener) -> Any:
     logs, state = out if BACKEND == "jax" else (out, None)
     if not isinstance(logs, Mapping):
         return out
-    if BACKEND == "jax" and carries_outputs(state):
+    if BACKEND == "jax":
         state = listener.outputs.unloaded(state)
     heard = listener.heard()
     scale = keras.ops.convert_to_tensor(heard.scale, "float32")

@@ -25,7 +25,7 @@ from barograph.journal.format import (
 )
 from barograph.journal.summary import Tally
 
-_write = os.write
+_write, _fstat = os.write, os.fstat  # bound at import: what is patched later changes nothing here
 _HEADER, _KEYS, _SCALARS = int(FrameType.HEADER), int(FrameType.KEYS), int(FrameType.SCALARS)
 _KEPT_TYPES = COUNTED_TYPES | {FrameType.GAP}  # what moves on to the next file when one is given up
 _BEFORE_POINTS = HEAD.size + SCALARS.size
@@ -254,7 +254,7 @@ class Appender:
 
     def _settle(self) -> bool:
         """Bring a frame that was begun to its end: the rest of it, or all of it if the file was changed meanwhile."""
-        there = os.fstat(self._fd).st_size - self.size
+        there = _fstat(self._fd).st_size - self.size
         if there > len(self._open_frame):
             self.size += there
         return self._hand_over(there if 0 <= there <= len(self._open_frame) else 0)
@@ -313,7 +313,7 @@ class Appender:
 
     def renew(self, header: bytes) -> bool:
         with self._lock:
-            self.size = os.fstat(self._fd).st_size
+            self.size = _fstat(self._fd).st_size
             in_use = [keys for keys in self._sets_by_number.values() if keys.announced >= 0]
             self._forget_announcements()
             written = self._put(_HEADER, header)

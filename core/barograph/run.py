@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import collections
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from barograph import guard, open_runs
+from barograph.arriving import Arriving
+from barograph.entry import take_apart
 from barograph.guard import guarded, report
-from barograph.values import Deferred, clean_key, clean_step, convert, readable
+from barograph.values import Deferred, clean_key, clean_step, readable
 from barograph.voice import say, warn
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ class Run:
         self._journal = recording.open_journal(self._write_arrived)
         self._journal_log = self._journal.log
         self._lock = threading.RLock()
-        self._waiting: collections.deque[tuple[tuple[str, ...], int, float, list[float | Deferred]]] = (
-            collections.deque()
-        )
+        self._arriving = Arriving()
         self._hooks: dict[str, float] = {}
         self._slow_s = 0.0
         self._spent_before_s = 0.0  # until it was opened again, if it was
@@ -128,7 +127,7 @@ class Run:
     @property
     def pending(self) -> int:
         """How many values are still on a device and therefore not yet acknowledged."""
-        return sum(len(values) for _, _, _, values in list(self._waiting))
+        return len(self._arriving)
 
     @property
     def last_step(self) -> int:
@@ -371,7 +370,7 @@ class Run:
         """Write numbers that are still on a device as soon as they have arrived."""
         journal = self._writable()
         if journal is not None:
-            self._waiting.append((names, step, time.time(), list(values)))
+            self._arriving.add(names, values, step)
             journal.expect_ticks = True
 
     def sync(self) -> None:
@@ -398,37 +397,20 @@ class Run:
 
     def _convert_and_write(self, metrics: Any, step: object) -> None:
         journal = self._writable()
-        if journal is None or (journal is not self._journal and journal.log(metrics, step)):
+        if journal is None:
             return
         at, problem = clean_step(step)
         if problem:
             self._warn_once("step", f"a step {problem}")
-        names: list[str] = []
-        values: list[float] = []
-        texts: list[tuple[str, str]] = []
-        arriving: dict[str, Deferred] = {}
-        for key, value in _items(metrics):
-            name, problem = clean_key(key)
-            if problem:
-                self._warn_once("key", f"a metric's name {problem} ({readable(name, 60)!r})")
-            converted = convert(value)
-            if converted.problem:
-                self._warn_once("value", f"{readable(name, 60)!r} {converted.problem}")
-            if converted.text is not None:
-                texts.append((name, converted.text))
-            if isinstance(converted.number, float):
-                names.append(name)
-                values.append(converted.number)
-            elif converted.number is not None:
-                arriving[name] = converted.number
-        at = journal.scalars(tuple(names[:_NAMES_A_FRAME]), at, values[:_NAMES_A_FRAME])
-        for first in range(_NAMES_A_FRAME, len(names), _NAMES_A_FRAME):
+        entry = take_apart(metrics, self._warn_once)
+        at = journal.scalars(tuple(entry.names[:_NAMES_A_FRAME]), at, entry.values[:_NAMES_A_FRAME])
+        for first in range(_NAMES_A_FRAME, len(entry.names), _NAMES_A_FRAME):
             part = slice(first, first + _NAMES_A_FRAME)
-            journal.scalars(tuple(names[part]), at, values[part], None, False)
-        for name, text in texts:
+            journal.scalars(tuple(entry.names[part]), at, entry.values[part], None, False)
+        for name, text in entry.texts:
             journal.record("text", at, None, key=name, text=text)
-        if arriving:
-            self.log_deferred(tuple(arriving), list(arriving.values()), at)
+        if entry.arriving:
+            self.log_deferred(tuple(entry.arriving), list(entry.arriving.values()), at)
 
     def _writable(self) -> Any:
         """The journal to write to: a fork's own in a forked child, None after the end (with one warning)."""
@@ -438,7 +420,7 @@ class Run:
         if self._journal.is_forked:
             with self._lock:
                 if self._journal.is_forked:
-                    self._waiting.clear()
+                    self._arriving.clear()
                     self.pid = os.getpid()
                     self._journal = self._recording.open_journal(self._write_arrived, role="child")
                     self._journal_log = self._journal.log
@@ -475,43 +457,24 @@ class Run:
             self._warn_once("keys", f"the run has over {_MANY_KEYS} metrics; views and summaries show only so many")
 
     def _write_arrived(self) -> None:
-        """Write device values that have arrived, in order. Called by the journal's thread."""
-        while self._waiting:
-            names, step, time_s, values = self._waiting[0]
-            if not all(isinstance(value, float) or value.is_ready() for value in values):
-                return
-            try:
-                numbers = [value if isinstance(value, float) else value.get() for value in values]
-                self._journal.scalars(names, step, numbers, time_s, False)
-            except Exception as error:  # noqa: BLE001  # the device failed; its own error reaches the user's next call
-                report(self, "device value", error)
-            self._waiting.popleft()
-        self._journal.expect_ticks = False
+        """Write device values that have arrived. Called by the journal's thread."""
+        self._journal.expect_ticks = not self._arriving.write_ready(
+            lambda names, values, step, time_s: self._journal.scalars(names, step, values, time_s, False),
+            lambda error: report(self, "device value", error),
+        )
 
     def _wait_for_device(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while self._waiting and time.monotonic() < deadline:
+        while self._arriving and time.monotonic() < deadline:
             self._write_arrived()
             time.sleep(0.001)
-        if self._waiting:
+        if self._arriving:
             self._warn_once("device", f"{self.pending} values had not arrived from their device at the end of the run")
 
     def _warn_once(self, kind: str, message: str) -> None:
         self._warned[kind] = self._warned.get(kind, 0) + 1
         if self._warned[kind] == 1:
             warn(f"run {self.name}: {message}. Further cases are counted in silence.")
-
-
-def _items(metrics: Any) -> Iterable[tuple[object, object]]:
-    """The items of anything like a mapping, even while another thread changes it."""
-    if not hasattr(metrics, "items"):
-        return [(f"(not a mapping: {type(metrics).__name__})", metrics)]
-    for _ in range(100):
-        try:
-            return list(metrics.items())
-        except RuntimeError:  # changed size during iteration
-            continue
-    return list(metrics.copy().items())
 
 
 def _on_host(values: Any) -> Any:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,37 @@ def test_threads_that_begin_runs_have_their_own(store: Path) -> None:
         mine = [key for key in view.metrics() if key.startswith("t")]
         assert mine == [view.name]
         assert len(view.metric(view.name).steps) == 50
+
+
+def test_running_the_first_cell_of_a_notebook_again_finishes_the_run_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook a second init() ends the first run; in a script the two are independent."""
+
+    class ZMQInteractiveShell:
+        """What IPython's shell is called inside a kernel."""
+
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = ZMQInteractiveShell  # type: ignore[attr-defined]
+    first = barograph.init(quiet=True)
+    second = barograph.init(quiet=True)
+    assert not first.is_finished
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    third = barograph.init(quiet=True)
+    assert first.is_finished
+    assert second.is_finished
+    third.log({"x": 1.0})
+    third.finish()
+
+
+def test_an_out_of_memory_kill_loses_nothing_acknowledged(store: Path) -> None:
+    """A process that the kernel kills for its memory has logged what it was told it had."""
+    body = """
+import os, resource, signal, barograph
+run = barograph.init(name="n", quiet=True)
+for step in range(1_000):
+    run.log({"x": float(step)}, step=step)
+os.kill(os.getpid(), signal.SIGKILL)  # what the kernel sends; a limit that makes it do so needs privileges
+"""
+    subprocess.run([sys.executable, "-c", body], check=False, timeout=60)
+    view = barograph.open().run("n")
+    assert view.status == "killed"
+    assert len(view.metric("x").steps) == 1_000

@@ -30,7 +30,7 @@ def why_unheard(model: Any) -> str | None:
 
 
 class Failures:
-    """Keeps exceptions of ours out of the user's step, to be raised once it is over."""
+    """Keeps exceptions of ours out of the user's step: the first one is told once it is over."""
 
     error: Exception | None = None
 

@@ -33,7 +33,12 @@ class Heard:
 
 
 class Twin:
-    """The step of a model, such that it also tells its gradients, and on demand what layers put out."""
+    """The step of a model, such that it also tells its gradients, and on demand what layers put out.
+
+    failure: what went wrong in listening; the step was as the plain one all the same.
+    """
+
+    failure: Exception | None = None
 
     def __init__(self, model: Any, plain: Any, variables: Variables, gradients: bool, activations: bool) -> None:
         """plain: the train_function that Keras made."""
@@ -52,13 +57,14 @@ class Twin:
         """One step: what the plain one would have given, and what was heard."""
         if BACKEND == "torch":
             return self._compiled(arguments) if self._model.jit_compile else self._eager(arguments)
-        if self._function is None:
-            self._function = self._make()
         if BACKEND == "jax":
             state, batches = arguments
             self._replay = _Replay(batches)
             arguments = state, self._replay
+        if self._function is None:
+            self._function = self._make()
         out = self._function(*arguments)
+        self._replay = None
         logs = out[0] if BACKEND == "jax" else out
         heard = logs.pop(_KEY, None) if isinstance(logs, dict) else None
         return out, Heard() if heard is None else Heard(**heard)
@@ -83,14 +89,22 @@ class Twin:
     def _eager(self, arguments: tuple[Any, ...]) -> tuple[Any, Heard]:
         with self._listening() as listener:
             out = self._plain(*arguments)
-        return out, listener.heard()
+        self.failure = listener.failures.error
+        return out, listener.heard
 
     def _compiled(self, arguments: tuple[Any, ...]) -> tuple[Any, Heard]:
         """torch.compile made the step: it is left whole, and leaves its gradients where torch keeps them."""
-        scale = float(_scale(self._model.optimizer, None))  # the step may change it
+        heard, failures = Heard(), Failures()
+        with failures:
+            heard.scale = _scale(self._model.optimizer, None)  # the step may change it
         out = self._plain(*arguments)
-        found = {self._variables.name_of(one): one.value.grad for one in self._model.trainable_variables}
-        return out, Heard({name: one for name, one in found.items() if name is not None and one is not None}, scale)
+        with failures:
+            for variable in self._model.trainable_variables:
+                name, gradient = self._variables.name_of(variable), variable.value.grad
+                if name is not None and gradient is not None:
+                    heard.gradients[name] = gradient
+        self.failure = failures.error
+        return out, heard
 
     def _make(self) -> Any:
         """Let Keras make another train_function, of a step that listens."""
@@ -100,6 +114,7 @@ class Twin:
         def train_step(*arguments: Any) -> Any:
             with self._listening() as listener:
                 out = step(*arguments)
+            self.failure = listener.failures.error
             return _with_logs(out, listener)
 
         with _replaced(model, "train_step", train_step):
@@ -126,8 +141,8 @@ class _Listener:
     """Hears what passes during one step, or while one is traced. Raises nothing into it."""
 
     def __init__(self, model: Any, variables: Variables) -> None:
-        self._failures = Failures()
-        self.outputs = Outputs(model, self._failures)
+        self.failures = Failures()
+        self.outputs = Outputs(model, self.failures)
         self._optimizer, self._variables = model.optimizer, variables
         self._gradients: dict[str, Any] = {}
         self._scale: Any = 1.0
@@ -151,14 +166,13 @@ class _Listener:
 
         return apply
 
+    @property
     def heard(self) -> Heard:
-        """What was heard. Raises what went wrong meanwhile, now that the step is over."""
-        if self._failures.error is not None:
-            raise self._failures.error
-        return Heard(self._gradients, self._scale, self.outputs.found)
+        """What was heard; nothing if that failed."""
+        return Heard() if self.failures.error else Heard(self._gradients, self._scale, self.outputs.found)
 
     def _hear(self, gradients: Any, variables: Any, own: Any) -> None:
-        with self._failures:
+        with self.failures:
             if variables is None:
                 variables = getattr(self._optimizer, "inner_optimizer", self._optimizer)._trainable_variables
             for variable, gradient in zip(variables, gradients, strict=True):
@@ -208,7 +222,7 @@ def _with_logs(out: Any, listener: _Listener) -> Any:
         return out
     if BACKEND == "jax":
         state = listener.outputs.unloaded(state)
-    heard = listener.heard()
+    heard = listener.heard
     scale = keras.ops.convert_to_tensor(heard.scale, "float32")
     logs = {**logs, _KEY: {"gradients": heard.gradients, "scale": scale, "outputs": heard.outputs}}
     return (logs, state) if BACKEND == "jax" else logs

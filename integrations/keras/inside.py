@@ -80,8 +80,9 @@ class Inside:
 
     @property
     def run(self) -> Run | None:
-        """The run that is written to."""
-        return self._find_run()
+        """The run that is written to; None once it is finished."""
+        run = self._find_run()
+        return None if run is None or run.is_finished else run
 
     @guarded
     def begin(self, model: Any, step_of: Callable[[int], int]) -> None:
@@ -152,13 +153,20 @@ class Inside:
         else:
             _wait_for(out)
             self._count_twin(fit, time.perf_counter() - began_s)
-            if before is None or self._look(fit, out, before, heard) is None:
+            if fit.twin is not None and fit.twin.failure is not None:
+                self._give_up(fit, fit.twin.failure)
+            elif before is None or self._look(fit, out, before, heard) is None:
                 fit.is_off = True
             return out
         out = fit.plain(*instead)  # raises what the twin did, if that was the user's
-        fit.is_off = True
-        guard.report(self.run, _TWIN, failure)
+        self._give_up(fit, failure)
         return out
+
+    def _give_up(self, fit: _Fitted, error: Exception) -> None:
+        fit.is_off = True
+        if guard.raise_errors:
+            raise error
+        guard.report(self.run, _TWIN, error)
 
     def _count_twin(self, fit: _Fitted, took_s: float) -> None:
         """Add what a step took beyond a plain one to the run's account: the compiling, the first time."""
@@ -224,11 +232,10 @@ class Inside:
         if _is_distributed(model):
             return {"all": "the model is distributed over several devices"}
         reasons = {}
-        if getattr(model, "optimizer", None) is None:
-            return {"all": "the model is compiled without an optimiser"}
-        step = "the model makes its train_function itself"
         if type(model).make_train_function.__module__.partition(".")[0] != "keras":
-            reasons = {GRADIENTS: step, ACTIVATIONS: step}
+            reasons[GRADIENTS] = reasons[ACTIVATIONS] = "the model makes its train_function itself"
+        if not isinstance(model.optimizer, keras.optimizers.Optimizer):
+            reasons[GRADIENTS] = "the optimiser is none of Keras"
         unheard = why_unheard(model)
         if unheard is not None:
             reasons[ACTIVATIONS] = unheard

@@ -14,6 +14,7 @@ from xgboost.callback import TrainingCallback
 from barograph.attachment import Attachment
 from barograph.guard import guarded
 from barograph.integrations.xgboost.call import Call, find_call
+from barograph.integrations.xgboost.looks import Looks
 from barograph.integrations.xgboost.model import boosters_of, configuration, learning_rate, portray
 from barograph.integrations.xgboost.stopping import early_stoppings
 from barograph.integrations.xgboost.watching import Watch
@@ -28,14 +29,18 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     """Record a training: `callbacks=[BarographCallback()]` in xgb.train, xgb.cv or XGBClassifier and its like.
 
     run: the run to write to; without one the run that is open is used and left open, and if none is, a run is made and
-    closed. init_arguments: arguments of `barograph.init` for a run that is made.
+    closed. watch_every: look into the booster at every so many rounds, 0 for never; default as often as the run's
+    overhead budget allows (looks.py says what is found). init_arguments: of `barograph.init`, for a run that is made.
 
     The step is the round, counted from 0 as XGBoost does; a model that is trained further goes on with its own count.
     Of the workers of a distributed training only that of rank 0 records, and no worker waits for another.
     """
 
-    def __init__(self, run: Run | None = None, **init_arguments: Any) -> None:
+    def __init__(self, run: Run | None = None, *, watch_every: int | None = None, **init_arguments: Any) -> None:
         super().__init__()
+        if watch_every is not None and watch_every < 0:
+            raise ValueError(f"watch_every must be a number of rounds, or 0 for no looks, got {watch_every}")
+        self.watch_every = watch_every
         self._attachment = Attachment(run, **init_arguments)
         self._fit: _Fit | None = None
 
@@ -62,6 +67,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         """Record the round."""
         if self._fit is not None:
             self._record_round(self._fit, epoch)
+            if self._fit.looks is not None and self._fit.looks.are_due(epoch):
+                self._look(self._fit.looks, model, self._fit, epoch)
         return False
 
     def after_training(self, model: Any) -> Any:
@@ -97,6 +104,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         fit = _Fit(run, call, first_round, offset)
         if call.container is not None:
             fit.watch = Watch(run, call.container, model, BarographCallback, learning_rate(text), self._fail)
+        if self.watch_every != 0:
+            fit.looks = Looks(run, config, first_round == 0, self.watch_every)
         self._fit = fit
 
     @guarded
@@ -112,6 +121,10 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         if fit.watch is not None:
             values |= _scores_of_folds(fit.watch.fold_scores)
         fit.run.log(values, fit.last_step)
+
+    @guarded
+    def _look(self, looks: Looks, model: Any, fit: _Fit, epoch: int) -> None:
+        looks.look(boosters_of(model), epoch, fit.last_step)
 
     @guarded
     def _record_missed_round(self, fit: _Fit, model: Any) -> None:
@@ -130,6 +143,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         fit.run.log_config({"model": {"booster": {"learner_model_param": config["learner_model_param"]}}})
         portrait = portray(boosters, config)
         fit.run.log(portrait.figures, fit.last_step)
+        if fit.looks is not None:
+            fit.looks.finish(portrait.importance, fit.last_step)
         fit.run.log_table("model/importance", portrait.importance, fit.last_step)
         fit.run.log_text("model/summary", portrait.summary, fit.last_step)
 
@@ -178,6 +193,7 @@ class _Fit:
     first_round: int
     offset: int
     watch: Watch | None = None
+    looks: Looks | None = None
     history: _History = dataclasses.field(default_factory=dict)
     best: dict[str, Any] = dataclasses.field(default_factory=dict)
     recorded: int = 0  # rounds

@@ -37,15 +37,15 @@ class Schedule:
         self._loss: float | None = None
         self._has_spiked = False
 
-    def wants(self, step: int, budget: float, cost_s: Callable[[], float]) -> bool:
-        """Whether to look into a step, counted from 0. cost_s: what looks have cost so far."""
+    def wants(self, step: int, budget: float, cost_s: Callable[[], float], next_s: float = 0.0) -> bool:
+        """Whether to look into a step, counted from 0. cost_s: what looks have cost so far; next_s: what one will."""
         if step < ALWAYS:
             return True
         if step == ALWAYS:
             self._began_s, self._opening_cost_s = time.perf_counter(), cost_s()
 
         def can_afford() -> bool:
-            return cost_s() - self._opening_cost_s <= budget * (time.perf_counter() - self._began_s)
+            return cost_s() + next_s - self._opening_cost_s <= budget * (time.perf_counter() - self._began_s)
 
         if self._has_spiked:
             self._has_spiked = False

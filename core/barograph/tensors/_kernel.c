@@ -341,7 +341,10 @@ static void gather(const Job *job, int n, int64_t *at, char *out)
         for (int dim = 0; dim <= last; dim++)
             from += at[dim] * job->dims[dim].stride;
         run = run < n ? run : n;
-        for (int64_t i = 0; i < run; i++, from += job->dims[last].stride, out += size)
+        if (job->dims[last].stride == size) {   /* rows of a batch have no gaps within */
+            memcpy(out, from, run * size);
+            out += run * size;
+        } else for (int64_t i = 0; i < run; i++, from += job->dims[last].stride, out += size)
             switch (size) {   /* a copy of a known size is one move */
             case 1: *out = *from; break;
             case 2: memcpy(out, from, 2); break;

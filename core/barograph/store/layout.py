@@ -127,9 +127,10 @@ class RunFolder:
 
         key: what all processes of one start share (a launcher's job and restart count); whoever brings the key of the
         newest attempt joins it, everybody else begins the next one. wanted: the number to take if it is still free.
+        Not forced to disk: the journals of an attempt carry its number.
         """
         if wanted is not None:
-            if self._contents.put_if_absent(f"attempts/{wanted}.json", _attempt(key)):
+            if self._contents.put_if_absent(f"attempts/{wanted}.json", _attempt(key), sync=False):
                 return wanted
             if key is not None and self._attempt_key(wanted) == key:
                 return wanted
@@ -137,7 +138,7 @@ class RunFolder:
             newest = max(self.attempts(), default=0)
             if newest and key is not None and self._attempt_key(newest) == key:
                 return newest
-            if self._contents.put_if_absent(f"attempts/{newest + 1}.json", _attempt(key)):
+            if self._contents.put_if_absent(f"attempts/{newest + 1}.json", _attempt(key), sync=False):
                 return newest + 1
 
     def attempts(self) -> list[int]:

@@ -22,6 +22,7 @@ from barograph.integrations.sklearn.estimators import (
     shape_of,
     summary,
 )
+from barograph.integrations.sklearn.learned import growth, record_learned
 from barograph.integrations.sklearn.recorder import MOST_EVENTS, Fitted, Recorder
 from barograph.integrations.sklearn.searches import Tried, search
 from barograph.integrations.sklearn.splits import Splits, identify
@@ -71,8 +72,12 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
     if _reports_itself(estimator):
         first = last = max(run.steps_done - 1, 0)
     else:
-        first, last = recorder.write_series(tried.series if tried else _new_points(model, fitted, found))
+        points = found | growth(model)
+        first, last = recorder.write_series(tried.series if tried else _new_points(model, fitted, points))
     run.log(_results(call, tried, found), last)
+    if fitted.in_full or (call.about == "partial_fit" and recorder.is_look_due(fitted.label)):
+        with recorder.looking(fitted.label):
+            record_learned(run, estimator, last, fitted.in_full and fitted.has_summary)
     fitted.step = last
     recorder.remember(estimator, fitted)
     if result is not estimator:  # fit_predict, fit_transform

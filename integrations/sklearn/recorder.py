@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sklearn
@@ -13,8 +15,10 @@ import sklearn
 from barograph.integrations.sklearn.estimators import shape_of, structure
 from barograph.integrations.sklearn.splits import Identity, Splits
 from barograph.run import Run
+from barograph.tensors.schedule import Schedule
 
 MOST_EVENTS = 100  # of one kind; the rest is only counted
+_FIRST_LOOKS = 20  # calls of partial_fit
 _PREDICTIONS = 32  # results that are remembered, to know what a metric is about
 
 
@@ -27,6 +31,15 @@ class Fitted:
         self.in_full = True  # whether its fit has events, or only numbers
         self.has_summary = True
         self.points: dict[str, int] = {}  # of its curves, so that a warm start adds only what is new
+
+
+class _Looks:
+    """When to look at what estimators of one label have learned, and what that has cost."""
+
+    def __init__(self) -> None:
+        self.schedule = Schedule(None, None, _FIRST_LOOKS)
+        self.asked = 0
+        self.cost_s = self.newest_s = 0.0
 
 
 class Recorder:
@@ -42,6 +55,7 @@ class Recorder:
             maxlen=_PREDICTIONS
         )
         self._warnings: dict[tuple[str, str], int] = {}
+        self._looks: dict[str | None, _Looks] = {}  # by label
         self._told: int | None = None  # id of the exception that was recorded last
         self.latest = Fitted(None, 0, Splits(None, None))
         self.described: dict[str, object] = {}  # label: the configuration that was written last
@@ -70,6 +84,20 @@ class Recorder:
             totals = self._totals.setdefault(label, {})
             totals[what] = totals.get(what, 0) + amount
             return totals[what]
+
+    def is_look_due(self, label: str | None) -> bool:
+        """Whether to see what an estimator has learned after another partial_fit; as often as the budget allows."""
+        look = self._looks.setdefault(label, _Looks())
+        look.asked += 1
+        return look.schedule.wants(look.asked - 1, self.run.overhead_budget, lambda: look.cost_s, look.newest_s)
+
+    @contextlib.contextmanager
+    def looking(self, label: str | None) -> Iterator[None]:
+        """Measure what it costs to see that."""
+        look, start = self._looks.setdefault(label, _Looks()), time.perf_counter()
+        yield
+        look.newest_s = time.perf_counter() - start
+        look.cost_s += look.newest_s
 
     def write_series(self, series: Mapping[str, list[float]], steps: list[int] | None = None) -> tuple[int, int]:
         """Write series side by side where the run's steps go on; the first and the last step.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
@@ -54,6 +55,7 @@ class Outputs:
         self.found: dict[str, list[Any]] = {}
         self._model, self._failures = model, failures
         self._is_loaded = False
+        self._scope = _scope()
 
     @contextmanager
     def hooked(self, replaced: _Replaced) -> Iterator[None]:
@@ -79,7 +81,8 @@ class Outputs:
         def heard(*arguments: Any, **keywords: Any) -> Any:
             out = call(*arguments, **keywords)
             with self._failures:
-                self._hear(name, out)
+                if _scope() is self._scope:
+                    self._hear(name, out)
             return out
 
         return heard
@@ -123,6 +126,14 @@ class Units:
             before = self._fired.get(name)
             self._fired[name] = fired if before is None or before.shape != fired.shape else before | fired
         return int((~self._fired[name]).sum())
+
+
+def _scope() -> Any:
+    """On tensorflow the graph that is traced: what a layer puts out in one of its own cannot be brought out of it."""
+    if BACKEND != "tensorflow":
+        return None
+    tensorflow = sys.modules["tensorflow"]
+    return None if tensorflow.executing_eagerly() else tensorflow.compat.v1.get_default_graph()
 
 
 def _holds_floats(value: Any) -> bool:

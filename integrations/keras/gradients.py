@@ -178,7 +178,7 @@ class _Listener:
             for variable, gradient in zip(variables, gradients, strict=True):
                 name = self._variables.name_of(variable)
                 if gradient is not None and name is not None and name not in self._gradients:
-                    self._gradients[name] = keras.ops.convert_to_tensor(gradient)  # rows of an embedding become whole
+                    self._gradients[name] = _whole(gradient)
             self._scale = _scale(self._optimizer, own)
 
 
@@ -201,6 +201,11 @@ class _Replay:
             raise
         self.fetched.append(batch)
         return batch
+
+
+def _whole(gradient: Any) -> Any:
+    """On tensorflow the gradient of an embedding holds only the rows that were looked up."""
+    return sys.modules["tensorflow"].convert_to_tensor(gradient) if BACKEND == "tensorflow" else gradient
 
 
 def _scale(optimizer: Any, own: Any) -> Any:

@@ -92,9 +92,11 @@ class Inside:
         run, plain = self.run, getattr(model, "train_function", None)
         if run is None or not any(self._wants.values()):
             return
+        if plain is None:  # the hooks are called by a loop of the user's own
+            return
         reasons = self._why_not(model)
-        if plain is None or "all" in reasons:
-            run.event("watch_off", reason=reasons.get("all", "the model has no train_function"))
+        if "all" in reasons:
+            run.event("watch_off", reason=reasons["all"])
             return
         wanted = {kind: wants and kind not in reasons for kind, wants in self._wants.items()}
         fit = self._fit = _Fitted(model, plain, step_of, wanted, reasons)

@@ -56,6 +56,8 @@ class Looks:
 
     def are_due(self, number: int) -> bool:
         """Whether to look into a round. number: of the round in this training, from 0."""
+        if number >= _FIRST_ROUNDS and number % self._schedule.period:  # what most rounds are asked
+            return False
         if not self._is_fixed and 0 < number < ALWAYS and self._look_s > time.perf_counter() - self._looked_s:
             return False  # a round is cheaper than a look
         next_s = self._look_s + self._has_importance(number) * self._importance_s

@@ -78,7 +78,7 @@ class Custody:
 
     @property
     def health(self) -> str:
-        """"ok" or "degraded"; after the end, what it was then."""
+        """ "ok" or "degraded"; after the end, what it was then."""
         return self._last_health or ("degraded" if self._appender.is_blocked else "ok")
 
     # -- when it is called -------------------------------------------------------------------------------------------

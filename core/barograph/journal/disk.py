@@ -9,9 +9,7 @@ from pathlib import Path
 # Bound at import: what a training patches later (os, builtins.open) changes nothing here.
 _open, _close, _fstat, _fsync, _mkdir = os.open, os.close, os.fstat, os.fsync, os.mkdir
 _datasync = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have no fdatasync
-_CREATE = (
-    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-)
+_CREATE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def create(path: Path) -> int:

@@ -157,7 +157,7 @@ class Journal:
 
     @property
     def health(self) -> str:
-        """"ok", or "degraded" while frames wait in memory or were lost at the end."""
+        """ "ok", or "degraded" while frames wait in memory or were lost at the end."""
         return self._custody.health
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from barograph.guard import guarded
 from barograph.integrations.torch.parameters import clean_name, local_part
@@ -28,7 +29,7 @@ _BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
 }
 _NEAR = 0.01  # of the range: an output so close to its bound is saturated
 _SATURATION_SAMPLE = 65_536
-_is_compiling = torch.compiler.is_compiling  # a name less to look up in a hook that is called a million times
+_is_tracing = torch.compiler.is_dynamo_compiling  # a name less to look up in a hook that is called a million times
 
 
 class Activations:
@@ -87,11 +88,12 @@ class Activations:
     @guarded
     def look(self, name: str, output: Any, is_rectifier: bool, bounds: tuple[float, float] | None) -> None:
         """Take the statistics of what a module has put out."""
-        tensor = _first_tensor(output)
-        if tensor is None or not tensor.numel() or self._device not in (None, tensor.get_device()):
+        first = _first_tensor(output)
+        tensor = None if first is None else local_part(first)
+        if tensor is None or not _has_numbers(tensor) or self._device not in (None, tensor.get_device()):
             return
         self.unseen.discard(name)
-        rows = _some_rows(local_part(tensor))
+        rows = _some_rows(tensor)
         if rows.device.type == "cpu":
             self._taken.append(self._taker.take([(KIND, name)], [rows], self.sampling))
         elif self._held_bytes + rows.numel() * rows.element_size() <= _HELD_BYTES:
@@ -119,7 +121,7 @@ class _Hook:
 
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
         # while torch.compile traces, the first test is a constant: the graph stays whole and holds nothing of us
-        if _is_compiling() or not self._activations.is_armed:
+        if _is_tracing() or not self._activations.is_armed:
             return
         if module.training and torch._C._current_graph_task_id() == -1:
             self._activations.look(self._name, output, self._is_rectifier, self._bounds)
@@ -150,6 +152,18 @@ def _first_tensor(output: Any) -> torch.Tensor | None:
         return output if output.is_floating_point() and not output.is_nested else None
     parts = output.values() if isinstance(output, dict) else output if isinstance(output, (tuple, list)) else ()
     return next((found for part in parts if (found := _first_tensor(part)) is not None), None)
+
+
+def _has_numbers(tensor: torch.Tensor) -> bool:
+    """Whether there is something to read: not while the model is traced, exported or transformed by torch.func."""
+    return (
+        type(tensor) in (torch.Tensor, nn.Parameter)
+        and tensor.numel() > 0
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not is_in_torch_dispatch_mode()  # selective checkpointing counts operations: none of ours may come between
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    )
 
 
 def _some_rows(tensor: torch.Tensor) -> torch.Tensor:

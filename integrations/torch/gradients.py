@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch.autograd import Variable
+from torch.nn.parameter import UninitializedParameter
 
 from barograph.guard import guarded
 from barograph.integrations.torch.parameters import Parameters, is_sharded, local_part
@@ -55,7 +56,9 @@ class Gradients:
         self._touched.clear()
         for name, parameter in parameters.items():
             self._newest.pop(name, None)
-            if name not in self._handles and parameter.requires_grad and parameter.is_leaf:
+            if name in self._handles or isinstance(parameter, UninitializedParameter):
+                continue
+            if parameter.requires_grad and parameter.is_leaf:
                 self._handles[name] = parameter.register_post_accumulate_grad_hook(self._after_one)
 
     def disarm(self, names: Iterable[str]) -> None:

@@ -54,7 +54,8 @@ class Watch:
     as they were before clipping. The bits of a training do not change, and its thread never waits for a device.
     Cost: on other steps a few flag tests. Memory: samples of at most 128 MiB during a logged step; the model and its
     tensors are not kept alive. While the hooks are there, nn.TransformerEncoderLayer evaluates in single operations and
-    not by its fused path, which rounds differently.
+    not by its fused path, which rounds differently, and torch.jit.script refuses the model: close() first. Steps inside
+    a function that torch.compile made are not seen.
     Processes that train the same weights write gradients, weights and updates once; each writes its own activations,
     and of sharded weights its shards.
     """

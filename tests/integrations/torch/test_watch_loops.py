@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402  # needs torch
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from barograph import testing  # noqa: E402
@@ -345,3 +346,34 @@ def test_batches_of_half_precision() -> None:
         assert view.metric("gradients/0.weight/norm").values[0] == pytest.approx(expected, rel=1e-3)
         moved = (model[0].weight.detach().float() - before).norm() / before.norm()
         assert view.metric("updates/0.weight/ratio").values[0] == pytest.approx(float(moved), rel=1e-5)
+
+
+def test_a_model_that_is_traced_or_transformed_is_passed_over() -> None:
+    """torch.func, export and fake tensors work on a watched model, and put nothing into its record."""
+    model = small_model()
+    parameters = dict(model.named_parameters())
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with testing.temporary_run() as temporary, watch(model):
+        torch.func.vmap(lambda row: torch.func.functional_call(model, parameters, (row,)))(batch())
+        torch.export.export(model, (batch(),))
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            model(torch.randn(16, 6))
+        model(batch()).pow(2).mean().backward()
+        optimizer.step()
+        assert temporary.view().histogram("activations/0").records[0].count == 16 * 8
+
+
+def test_parameters_that_come_to_be_with_the_first_batch() -> None:
+    """A lazy module is watched from its first step on."""
+    model = nn.Sequential(nn.LazyLinear(4))
+    with testing.temporary_run() as temporary, watch(model):
+        model(batch())
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(batch()).pow(2).mean().backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+            optimizer.step()
+        values = temporary.view().metric("gradients/0.weight/norm").values
+    assert len(values) == 2
+    assert values[1] > 1e-3

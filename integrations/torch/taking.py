@@ -85,6 +85,11 @@ class Taker:
                 taken.missing += starter.start(own, (taken, own_keys), centres, thinly)
         return taken
 
+    @property
+    def pending(self) -> int:
+        """How many launches are under way."""
+        return sum(device.pending for device in self._devices.values())
+
     def poll(self) -> None:
         """Hand over what has arrived from devices; never waits."""
         for device in self._devices.values():
@@ -97,8 +102,7 @@ class Taker:
     def finish(self) -> None:
         """Hand over what arrives within two seconds."""
         deadline = time.monotonic() + _FINISH_S
-        self.poll()
-        while any(device.pending for device in self._devices.values()) and time.monotonic() < deadline:
+        while self.pending and time.monotonic() < deadline:
             time.sleep(0.001)
             self.poll()
 

@@ -28,7 +28,7 @@ from barograph.voice import say
 from barograph.watchers import register_watcher
 
 _SAMPLING = 8  # every eighth element enters a histogram
-_HOOKS = ("before_step", "after_step", "look", "_begin_pass", "_end_pass")  # what the guard measures of ours
+_HOOKS = ("look", "_begin_pass", "_end_pass", "_begin_look", "_end_look", "_arm", "_deliver")  # as the guard has them
 _MOST_NAMES = 20  # in an event
 _UNSEEN = "not called in the first step that was looked into, or compiled: what torch.compile made is left whole"
 
@@ -38,7 +38,8 @@ class _Turn:
     """Where one optimiser stands."""
 
     index: int  # in the order in which they were seen
-    is_armed: bool = True  # the opening steps are always looked into
+    is_armed: bool  # its next step is looked into
+    is_foreign: bool  # it has none of the parameters
     step: int = 0  # its next one
     look: Look | None = None
     sample: UpdateSample | None = None
@@ -82,7 +83,7 @@ class Watch:
         self._parameters = Parameters(plain)
         self._schedule = Schedule(log_every, histogram_every, first_steps, is_shared=self._parameters.are_sharded)
         self._taker = Taker()
-        self._turns: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Turn | None] = weakref.WeakKeyDictionary()
+        self._turns: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Turn] = weakref.WeakKeyDictionary()
         self._turn_with: dict[str, _Turn] = {}  # by the name of a parameter
         self._is_disabled = Settings.read().mode == "disabled"
         self._has_told_start = self._has_told_widened = False
@@ -93,7 +94,7 @@ class Watch:
             self._attach(optimizer)
         first = self.run
         if first is not None:
-            self._arm(self._recorded(self._parameters.by_name, first), self._sampling_at(0))
+            self._arm(first, None, 0)
         end = weakref.finalize(plain, self.close)  # also keeps this object alive for as long as the model lives
         end.atexit = False
 
@@ -112,7 +113,7 @@ class Watch:
             self._gradients.close()
         if self._activations is not None:
             self._activations.close()
-        self._taker.finish()
+        self._deliver(is_last=True)
         self._turns.clear()
         self._parameters.forget()
 
@@ -135,7 +136,6 @@ class Watch:
 
     # -- the two halves of a step ------------------------------------------------------------------------------------
 
-    @guarded
     def before_step(
         self, optimizer: torch.optim.Optimizer, gradients_are_final: bool = False, has_closure: bool = False
     ) -> None:
@@ -144,8 +144,37 @@ class Watch:
         gradients_are_final: they are complete, unscaled and not yet clipped (Lightning). has_closure: the step runs the
         forward and backward pass itself.
         """
-        turn, run = self._turn_of(optimizer), self.run
-        if turn is None or run is None or not turn.is_armed:
+        turn = self._turns.get(optimizer) or self._meet(optimizer)
+        if turn is not None and turn.is_armed:
+            self._begin_look(optimizer, turn, gradients_are_final, has_closure)
+
+    def after_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimiser has stepped: write what was found, and decide about its next step."""
+        turn = self._turns.get(optimizer)
+        if turn is None or turn.is_foreign:
+            return
+        if turn.look is not None:
+            self._end_look(optimizer, turn, turn.look)
+            turn.look = turn.sample = None
+        if self._taker.pending:
+            self._deliver()
+        turn.step += 1
+        run = self.run
+        if run is not None and self._schedule.wants(turn.step, run.overhead_budget, lambda: _cost_s(run)):
+            turn.is_armed = True
+            self._arm(run, optimizer, turn.step)
+        elif turn.is_armed:
+            turn.is_armed = False
+            self._disarm(optimizer)
+        if run is not None and self._schedule.is_widened and not self._has_told_widened:
+            self._tell_widened(run)
+
+    @guarded
+    def _begin_look(
+        self, optimizer: torch.optim.Optimizer, turn: _Turn, gradients_are_final: bool, has_closure: bool
+    ) -> None:
+        run = self.run
+        if run is None:
             return
         mine = self._recorded(self._parameters.of(optimizer), run)
         step = self._own_step() if self._own_step is not None else turn.step
@@ -161,30 +190,7 @@ class Watch:
             turn.sample = UpdateSample({name: one for name, one in mine.items() if one.requires_grad})
 
     @guarded
-    def after_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimiser has stepped: write what was found, and decide about its next step."""
-        turn = self._turn_of(optimizer)
-        if turn is None:
-            return
-        self._taker.poll()
-        try:
-            if turn.look is not None:
-                self._finish(optimizer, turn, turn.look)
-        finally:
-            turn.look = turn.sample = None
-            turn.step += 1
-            self._decide(optimizer, turn)
-
-    def _settle(self, optimizer: torch.optim.Optimizer, mine: Mapping[str, torch.Tensor], turn: _Turn) -> None:
-        """What was read of the gradients becomes part of the look, and what has become of them since."""
-        if self._gradients is None or turn.look is None:
-            return
-        claim = self._gradients.claim(optimizer, mine, turn.are_unscaled)
-        turn.look.add_gradients(claim.readings, claim.scale)
-        if claim.are_changed:
-            turn.look.add_clipped(self._taker, claim.gradients, claim.scale_now)
-
-    def _finish(self, optimizer: torch.optim.Optimizer, turn: _Turn, look: Look) -> None:
+    def _end_look(self, optimizer: torch.optim.Optimizer, turn: _Turn, look: Look) -> None:
         mine = self._recorded(self._parameters.of(optimizer), look.run)
         if turn.settles_late:
             self._settle(optimizer, mine, turn)
@@ -200,45 +206,56 @@ class Watch:
         if not self._has_told_start:
             self._tell_start(look.run)
 
-    # -- deciding ----------------------------------------------------------------------------------------------------
+    @guarded
+    def _deliver(self, is_last: bool = False) -> None:
+        """Write what has arrived from devices; at the end wait for it a little."""
+        if is_last:
+            self._taker.finish()
+        else:
+            self._taker.poll()
 
-    def _decide(self, optimizer: torch.optim.Optimizer, turn: _Turn) -> None:
-        """Whether to look into an optimiser's next step; whatever that takes is armed now, before its forward pass."""
-        run = self.run
-        turn.is_armed = run is not None and self._schedule.wants(turn.step, run.overhead_budget, lambda: _cost_s(run))
-        if run is not None and self._schedule.is_widened and not self._has_told_widened:
-            self._tell_widened(run)
-        mine = self._parameters.of(optimizer)
-        if run is not None and turn.is_armed:
-            self._arm(self._recorded(mine, run), self._sampling_at(turn.step))
+    def _settle(self, optimizer: torch.optim.Optimizer, mine: Mapping[str, torch.Tensor], turn: _Turn) -> None:
+        """What was read of the gradients becomes part of the look, and what has become of them since."""
+        if self._gradients is None or turn.look is None:
             return
-        if self._gradients is not None:
-            self._gradients.disarm(mine)
-        if self._activations is not None:
-            self._activations.is_armed = any(one is not None and one.is_armed for one in self._turns.values())
+        claim = self._gradients.claim(optimizer, mine, turn.are_unscaled)
+        turn.look.add_gradients(claim.readings, claim.scale)
+        if claim.are_changed:
+            turn.look.add_clipped(self._taker, claim.gradients, claim.scale_now)
 
-    def _arm(self, parameters: Mapping[str, torch.Tensor], sampling: int) -> None:
+    @guarded
+    def _arm(self, run: Run, optimizer: torch.optim.Optimizer | None, step: int) -> None:
+        """The next step of an optimiser, or of any, is looked into: what that takes is there before its forward pass."""
+        sampling = self._sampling_at(step)
         if self._gradients is not None:
             self._gradients.sampling = sampling
             if self._attaches:
-                self._gradients.arm(parameters)
+                mine = self._parameters.by_name if optimizer is None else self._parameters.of(optimizer)
+                self._gradients.arm(self._recorded(mine, run))
         if self._activations is not None:
             self._activations.is_armed, self._activations.sampling = True, sampling
 
+    @guarded
+    def _disarm(self, optimizer: torch.optim.Optimizer) -> None:
+        if self._gradients is not None:
+            self._gradients.disarm(self._parameters.of(optimizer))
+        if self._activations is not None:
+            self._activations.is_armed = any(turn.is_armed for turn in self._turns.values())
+
+    @guarded
+    def _meet(self, optimizer: torch.optim.Optimizer) -> _Turn:
+        """An optimiser steps for the first time."""
+        names = self._parameters.of(optimizer)
+        # one that takes over another's parameters goes on with its count
+        turn = next((self._turn_with[name] for name in names if name in self._turn_with), None)
+        if turn is None:
+            turn = _Turn(len({id(one) for one in self._turn_with.values()}), bool(names), not names)
+        self._turn_with.update((name, turn) for name in names)
+        self._turns[optimizer] = turn
+        return turn
+
     def _sampling_at(self, step: int) -> int:
         return _SAMPLING if self._schedule.wants_histogram(step) else 0
-
-    def _turn_of(self, optimizer: torch.optim.Optimizer) -> _Turn | None:
-        """Where an optimiser stands; None if it has none of the parameters."""
-        if optimizer not in self._turns:
-            names = self._parameters.of(optimizer)
-            # one that takes over another's parameters goes on with its count
-            turn = next((self._turn_with[name] for name in names if name in self._turn_with), None)
-            if turn is None and names:
-                turn = _Turn(len({id(one) for one in self._turn_with.values()}))
-            self._turns[optimizer] = turn
-            self._turn_with.update((name, turn) for name in names if turn is not None)
-        return self._turns[optimizer]
 
     def _recorded(self, parameters: Mapping[str, torch.Tensor], run: Run) -> dict[str, torch.Tensor]:
         return {name: one for name, one in parameters.items() if is_recorded_here(one, run.rank)}
@@ -276,6 +293,7 @@ class Watch:
             modules_unseen_reason=_UNSEEN if unseen else None,
         )
 
+    @guarded
     def _tell_widened(self, run: Run) -> None:
         self._has_told_widened = True
         period, budget = self._schedule.period, f"{run.overhead_budget:.0%}"

@@ -16,7 +16,8 @@ class Schedule:
     """Decides for each step of an optimiser whether it is logged, and with histograms.
 
     log_every: a period that the user fixed, or None for LOG_EVERY, which doubles whenever a look is due and all of them
-    together have cost more than the budget, a share of the time since; the first ALWAYS are not counted.
+    together have cost more than the budget, a share of the time since, and halves again once they have cost less than
+    half of it; the first ALWAYS are not counted.
     histogram_every: in steps; None for every step that is logged.
     is_shared: several processes must choose the same steps, so that time and losses decide nothing.
     """
@@ -44,14 +45,16 @@ class Schedule:
         if step == ALWAYS:
             self._began_s, self._opening_cost_s = time.perf_counter(), cost_s()
 
-        def can_afford() -> bool:
-            return cost_s() + next_s - self._opening_cost_s <= budget * (time.perf_counter() - self._began_s)
+        def can_afford(share: float = budget) -> bool:
+            return cost_s() + next_s - self._opening_cost_s <= share * (time.perf_counter() - self._began_s)
 
         if self._has_spiked:
             self._has_spiked = False
             return True
         if step % self.period == 0:
             if self._is_fixed or can_afford():
+                if self.period > LOG_EVERY and not self._is_fixed and can_afford(budget / 2):
+                    self.period //= 2
                 return True
             self.period *= 2
             self.is_widened = True

@@ -5,8 +5,8 @@
 Two copies of a model train side by side, one of them watched, in the order plain, watched, watched, plain. What is
 compared is the CPU of the process, all of its threads included, one thread for torch. Each figure is the median of the
 differences within such a round, over the median step of the copy that nobody watches: what else runs on the machine
-disturbs both alike, and the quietest third of the rounds counts. Beside it stands what trackers do for the same histograms of each tensor: copy, drop what is not
-finite, extremes, bins.
+disturbs both alike, and the quietest third of the rounds counts. Beside it stands what trackers do for the same
+histograms of each tensor: copy, drop what is not finite, extremes, bins.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ class Watch:
 
     @guarded
     def _arm(self, run: Run, optimizer: torch.optim.Optimizer | None, step: int) -> None:
-        """The next step of an optimiser, or of any, is looked into: what that takes is there before its forward pass."""
+        """An optimiser's next step, or anyone's, is looked into; what that takes is there before its forward pass."""
         sampling = self._sampling_at(step)
         if self._gradients is not None:
             self._gradients.sampling = sampling

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from barograph import testing  # noqa: E402
 from barograph.integrations.torch import watch  # noqa: E402
+from barograph.integrations.torch.taking import Taken, Taker  # noqa: E402
 from barograph.reading import RunView  # noqa: E402
 
 
@@ -377,3 +378,44 @@ def test_parameters_that_come_to_be_with_the_first_batch() -> None:
         values = temporary.view().metric("gradients/0.weight/norm").values
     assert len(values) == 2
     assert values[1] > 1e-3
+
+
+def test_what_arrives_later_is_written_at_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics that are on their way from a device when the step ends come to the same points as others."""
+    on_their_way: list[Taken] = []
+    take = Taker.take
+
+    def take_slowly(self: Taker, *arguments: Any) -> Taken:
+        taken = take(self, *arguments)
+        taken.missing += 1
+        on_their_way.append(taken)
+        return taken
+
+    def poll(self: Taker) -> None:
+        for taken in [on_their_way.pop(0) for _ in range(len(on_their_way) // 2 + 1) if on_their_way]:
+            taken.arrive()
+
+    def points(late: bool) -> dict[str, Any]:
+        if late:
+            monkeypatch.setattr(Taker, "take", take_slowly)
+            monkeypatch.setattr(Taker, "poll", poll)
+            monkeypatch.setattr(Taker, "pending", property(lambda self: len(on_their_way)))
+        model = small_model()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
+        with testing.temporary_run() as temporary:
+            with watch(model):
+                for number in range(3):
+                    optimizer.zero_grad()
+                    scaler.scale(model(batch(number)).pow(2).mean()).backward()
+                    scaler.unscale_(optimizer)
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+                    scaler.step(optimizer)
+                    scaler.update()
+            view = temporary.view()
+            keys = [key for key in view.metrics() if not key.startswith("system/")]
+            return {key: (view.metric(key).steps.tolist(), view.metric(key).values.tolist()) for key in keys}
+
+    expected = points(late=False)
+    assert points(late=True) == expected
+    assert expected["gradients/clip_factor"][0] == [0, 1, 2]

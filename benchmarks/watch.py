@@ -3,10 +3,9 @@
     python benchmarks/watch.py
 
 Two copies of a model train side by side, one of them watched, in the order plain, watched, watched, plain. What is
-compared is the CPU of the process, all of its threads included, one thread for torch. Each figure is the median of the
-differences within such a round, over the median step of the copy that nobody watches: what else runs on the machine
-disturbs both alike, and the quietest third of the rounds counts. Beside it stands what trackers do for the same
-histograms of each tensor: copy, drop what is not finite, extremes, bins.
+compared is the CPU of the process, all of its threads included, one thread for torch, at the tenth percentile of each
+kind of step: what else runs on the machine only ever adds, and to both alike. Beside it stands what trackers do for the
+same histograms of each tensor: copy, drop what is not finite, extremes, bins.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures import Figure, least_median, main, scratch, without_collector
+from figures import Figure, main, scratch, without_collector
 from torch import nn
 
 import barograph
@@ -160,13 +159,13 @@ def added(make: Callable[[], tuple[Step, nn.Module]], rounds: int, **options: An
 def differences(plain: Step, other: Step, rounds: int) -> tuple[float, float]:
     for step in (plain, other) * 3:
         step()
-    alone, more = [], []
+    taken: dict[Step, list[float]] = {plain: [], other: []}
     with without_collector():
         for _ in range(rounds):
-            taken = [cpu_s(step) for step in (plain, other, other, plain)]
-            alone += [taken[0], taken[3]]
-            more.append((taken[1] + taken[2] - taken[0] - taken[3]) / 2)
-    return statistics.median(alone), least_median(more)
+            for step in (plain, other, other, plain):
+                taken[step].append(cpu_s(step))
+    alone_s, other_s = (statistics.quantiles(one, n=10)[0] for one in taken.values())
+    return alone_s, other_s - alone_s
 
 
 def cpu_s(act: Step) -> float:

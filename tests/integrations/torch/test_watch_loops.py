@@ -419,3 +419,23 @@ def test_what_arrives_later_is_written_at_its_step(monkeypatch: pytest.MonkeyPat
     expected = points(late=False)
     assert points(late=True) == expected
     assert expected["gradients/clip_factor"][0] == [0, 1, 2]
+
+
+def test_a_caller_may_tell_the_steps_itself() -> None:
+    """With attach=False nothing hangs on parameters or optimisers; gradients told to be final are taken as they are."""
+    model = small_model()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    expected = true_gradients(model)
+    with testing.temporary_run() as temporary, watch(model, attach=False, step=lambda: 7) as watching:
+        model(batch()).pow(2).mean().backward()
+        watching.before_step(optimizer, gradients_are_final=True)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+        optimizer.step()
+        watching.after_step(optimizer)
+        assert not optimizer._optimizer_step_post_hooks
+        assert not any(one._post_accumulate_grad_hooks for one in model.parameters())
+        view = temporary.view()
+        assert_close(written_gradients(view, expected), expected)
+        factor = view.metric("gradients/clip_factor")
+    assert factor.steps.tolist() == [7]
+    assert factor.values[0] == pytest.approx(0.01 / np.linalg.norm(list(expected.values())), rel=1e-3)

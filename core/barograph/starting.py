@@ -268,8 +268,9 @@ def _settle(wish: _Wish, root: Path, project: str, process: Process, n: int) -> 
     if run_id is None and shared is not None:
         run_id = f"launch-{shared}"
     attempt_key = None if alone else process.attempt_key(n)
-    if run_id is None and process.world > 1 and not alone:
-        run_id = attempt_key = agree_on_id(root, process, n)  # made for this start, so it names the attempt as well
+    if attempt_key is None and process.world > 1 and not alone:
+        attempt_key = agree_on_id(root, process, n)  # made for this start, so it names the attempt as well
+        run_id = run_id or attempt_key
     folder = RunFolder(root / "runs" / (run_id or new_run_id()))
     manifest = wish.manifest(folder.path.name, project)
     existed = not folder.create_manifest(manifest)

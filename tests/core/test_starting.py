@@ -56,6 +56,19 @@ def test_two_starts_at_one_address_are_two_runs() -> None:
     assert len(barograph.open().runs()) == 2
 
 
+def test_ranks_that_are_given_one_id_are_one_attempt() -> None:
+    """Also where nothing in the environment tells starts apart."""
+    code = _SCRIPT.replace("quiet=True", "quiet=True, id='mine'")
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "RANK": rank, "WORLD_SIZE": "2"})
+        for rank in ("1", "0")
+    ]
+    assert [rank.wait(90) for rank in ranks] == [0, 0]
+    view = barograph.open().run("mine")
+    assert view.attempts == [1]
+    assert [view.metric("x", rank=rank).values.tolist() for rank in (0, 1)] == [[0.0], [1.0]]
+
+
 def test_a_restart_is_another_attempt_and_both_are_kept() -> None:
     """The launcher starts the job again: the same run, attempt 2, whose points the view takes."""
     for count in ("0", "1"):

@@ -11,7 +11,7 @@ from barograph.capture.redaction import redact_text
 _BARS = "▁▂▃▄▅▆▇█"
 _ROWS = 12
 _UNSHOWN = (
-    "system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/", "importance/",
+    "system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/", "importance/", "coef/",
     "momentum/", "weight_decay/",
 )  # fmt: skip
 _POSITIONS = ("epoch", "batch", "samples")
@@ -29,6 +29,11 @@ def is_better_high(key: str) -> bool:
     if any(word.endswith(("loss", "error", "err")) for word in words):
         return False
     return any(word.startswith(rising) for word in words for rising in _RISING)
+
+
+def is_telling(key: str) -> bool:
+    """Whether a metric tells how good a training was, and not where it stands or what goes on inside and around it."""
+    return not key.startswith(_UNSHOWN) and key.rpartition("/")[2] not in _POSITIONS
 
 
 def best_of(key: str, numbers: Any) -> tuple[float | None, int | None]:
@@ -77,7 +82,7 @@ def closing_lines(
     why = f" ({reason})" if reason and status != "finished" else ""
     share = f", {cost_s / duration_s:.2%} of it our own" if duration_s > 0 else ""
     lines = [f"barograph: {name} {status}{why} after {duration_text(duration_s)}{share}"]
-    shown = [key for key in summary if not key.startswith(_UNSHOWN) and key.rpartition("/")[2] not in _POSITIONS]
+    shown = [key for key in summary if is_telling(key)]
     rows = [_row(key, summary[key]) for key in sorted(shown)[:_ROWS]]
     if rows:
         widths = [max(len(row[column]) for row in [_HEAD, *rows]) for column in range(len(_HEAD))]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from barograph.cli.printing import ago, flatten, json_ready, number, print_json, print_line, print_table, visible
-from barograph.closing import best_of, duration_text, sparkline
+from barograph.closing import best_of, duration_text, is_telling, sparkline
 from barograph.errors import BarographError
 from barograph.reading import RunView, Store, open_store
 from barograph.store.layout import find_store
@@ -339,7 +339,7 @@ def _telling_metrics(views: list[RunView]) -> list[str]:
     counts: dict[str, int] = {}
     for view in views:
         for key in view.summary:
-            if not key.startswith(("system/", "gpu/", "time/", "throughput/", "lr/")) and key != "epoch":
+            if is_telling(key) and not key.startswith("lr/"):
                 counts[key] = counts.get(key, 0) + 1
     return sorted(counts, key=lambda key: (-counts[key], not key.startswith(("val", "test")), key))[:4]
 

@@ -11,8 +11,8 @@ from barograph.capture.redaction import redact_text
 _BARS = "▁▂▃▄▅▆▇█"
 _ROWS = 12
 _UNSHOWN = (
-    "system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/", "importance/", "coef/",
-    "momentum/", "weight_decay/",
+    "system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/", "importance/",
+    "coef/", "momentum/", "weight_decay/",
 )  # fmt: skip
 _POSITIONS = ("epoch", "batch", "samples")
 _RISING = (

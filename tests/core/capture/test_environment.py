@@ -72,8 +72,8 @@ def test_a_command(tmp_path: Path) -> None:
 def test_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a kernel runs, the entry is the notebook that its server names."""
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
-    monkeypatch.setenv("JPY_SESSION_NAME", "/home/somebody/notebook.ipynb")
-    assert capture_environment_fast()["entry"] == {"kind": "notebook", "path": "/home/somebody/notebook.ipynb", "module": None}
+    monkeypatch.setenv("JPY_SESSION_NAME", "/data/n.ipynb")
+    assert capture_environment_fast()["entry"] == {"kind": "notebook", "path": "/data/n.ipynb", "module": None}
 
 
 def test_secrets_on_the_command_line_are_taken_out(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The one voice of Barograph on the terminal: a few lines on stderr, and warnings that can never stop a training."""
 
+import os
+import select
 import sys
 import warnings
 from collections.abc import Iterable
@@ -19,6 +21,8 @@ def say(lines: Iterable[str]) -> None:
 def warn(message: str) -> None:
     """Warn about `message` at the user's line; where warnings are errors, write the line on stderr instead."""
     text = f"barograph: {message}"
+    if not _can_be_heard():
+        return
     try:
         warnings.warn(text, BarographWarning, stacklevel=_levels_to_user())
     except BarographWarning:
@@ -35,8 +39,33 @@ def _levels_to_user() -> int:
     return levels
 
 
+def _can_be_heard() -> bool:
+    """Whether stderr leads anywhere. What is written to one that does not stays in its buffer, and makes Python exit
+    with status 120 although the training ended well."""
+    try:
+        descriptor = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # None, closed, or no file: a notebook's, a test's
+        return sys.stderr is not None and not getattr(sys.stderr, "closed", False)
+    try:
+        os.fstat(descriptor)
+        return not _is_broken_pipe(descriptor)
+    except OSError:
+        return False
+
+
+def _is_broken_pipe(descriptor: int) -> bool:
+    poll = getattr(select, "poll", None)  # not on Windows
+    if poll is None:
+        return False
+    waiting = poll()
+    waiting.register(descriptor, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLNVAL) for _, event in waiting.poll(0))
+
+
 def _write(text: str) -> None:
     stream = sys.stderr
+    if not _can_be_heard():
+        return
     try:
         stream.write(text)
         stream.flush()

@@ -364,6 +364,36 @@ def test_a_missing_stderr_is_no_error(store: Path, closing: str) -> None:
     assert barograph.open().run("n").status == "finished"
 
 
+def test_what_a_program_prints_to_a_closed_stderr_does_not_reach_the_journal(store: Path) -> None:
+    """The journal never takes the number of a standard stream, so stray prints cannot damage it."""
+    body = """
+        import os, barograph
+        os.close(2)
+        with barograph.init(name="n", quiet=True) as run:
+            for step in range(100):
+                run.log({"x": float(step)}, step=step)
+                try:
+                    os.write(2, b"noise from somewhere else")
+                except OSError:
+                    pass
+    """
+    assert _script(store, body).returncode == 0
+    view = barograph.open().run("n")
+    assert len(view.metric("x").steps) == 100
+    assert not view.damage
+
+
+def test_a_pipe_that_nobody_reads_changes_no_exit_status(store: Path) -> None:
+    """stderr into a reader that has gone: the run is recorded, the status is that of the script."""
+    body = "import barograph\nwith barograph.init(name='n') as run:\n    run.log({'x': 1.0, 'y': None})"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as stderr:
+        process = subprocess.run([sys.executable, "-c", body], stderr=stderr, timeout=60, check=False)
+    assert process.returncode == 0
+    assert barograph.open().run("n").status == "finished"
+
+
 def test_switched_off_it_writes_nothing(store: Path) -> None:
     """BAROGRAPH_MODE=disabled: every call works, no file appears."""
     body = """

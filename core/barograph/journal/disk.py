@@ -9,6 +9,7 @@ from pathlib import Path
 # Bound at import: what a training patches later (os, builtins.open) changes nothing here.
 _open, _close, _fstat, _fsync, _mkdir = os.open, os.close, os.fstat, os.fsync, os.mkdir
 _datasync = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have no fdatasync
+_LAST_STREAM = 2  # stderr
 _CREATE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -18,7 +19,7 @@ def create(path: Path) -> int:
     Modes follow the umask, with the bits for others cleared.
     """
     try:
-        return _open(path, _CREATE, 0o660)
+        return _apart(_open(path, _CREATE, 0o660))
     except FileNotFoundError:
         for folder in [*reversed(path.parent.parents), path.parent]:
             if not folder.exists():
@@ -26,7 +27,19 @@ def create(path: Path) -> int:
                     _mkdir(folder, 0o770)
                 except FileExistsError:  # another process of the run was faster
                     pass
-        return _open(path, _CREATE, 0o660)
+        return _apart(_open(path, _CREATE, 0o660))
+
+
+def _apart(fd: int) -> int:
+    """The descriptor, moved if it is that of a standard stream: a process that closed its stderr may still print."""
+    if fd > _LAST_STREAM or os.name != "posix":
+        return fd
+    import fcntl  # POSIX only
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LAST_STREAM + 1)
+    finally:
+        _close(fd)
 
 
 def sync(fd: int) -> None:

@@ -2,7 +2,8 @@
 
     python benchmarks/all.py [log_call] [loop] ...
 
-Without names all that have bounds; with peers where they are installed. Exit status 1 if a bound of ours was missed.
+Without names all of them, with peers where they are installed; sections of the others stay as they are. Exit status 3
+if a bound of ours was missed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from figures import OURS, Figure, number
+from figures import MISSED, OURS, Figure, number
 
 HERE = Path(__file__).parent
 SCRIPTS = (
@@ -29,15 +30,23 @@ PACKAGES = (
     "trackio", "mlflow",
 )  # fmt: skip
 MARK = "<!-- written by all.py from here on -->\n"
+HEADING = "\n## "
 
 
 def main() -> None:
     names = [name for name in sys.argv[1:] if name in SCRIPTS] or list(SCRIPTS)
-    found = {name: list(figures_of(name)) for name in names}
     readme = HERE / "README.md"
-    kept = readme.read_text().partition(MARK)[0]
-    readme.write_text(kept + MARK + "\n" + "\n".join(lines(found)))
-    sys.exit(any(figure.is_missed for figures in found.values() for figure in figures))
+    missed = False
+    for name in names:
+        figures = list(figures_of(name))
+        missed |= any(figure.is_missed for figure in figures)
+        about, _, written = readme.read_text().partition(MARK)
+        sections = dict(section.split("\n", 1) for section in written.split(HEADING)[1:])
+        sections[name] = section_of(name, figures)
+        in_order = (HEADING + known + "\n" + sections[known] for known in SCRIPTS if known in sections)
+        told = f"\nVersions: Python {platform.python_version()}, {', '.join(versions())}.\n"
+        readme.write_text(about + MARK + told + "".join(in_order))
+    sys.exit(MISSED if missed else 0)
 
 
 def figures_of(name: str) -> Iterator[Figure]:
@@ -51,27 +60,26 @@ def figures_of(name: str) -> Iterator[Figure]:
                     figure = Figure(**json.loads(line))
                     print(figure, flush=True)
                     yield figure
-        if process.returncode not in (0, 1):
+        if process.returncode not in (0, MISSED):
             print(f"{' '.join(command)} ended with {process.returncode}", file=sys.stderr)
 
 
-def lines(found: dict[str, list[Figure]]) -> Iterator[str]:
-    yield f"Measured on {datetime.date.today()}: {machine()}."
-    yield f"Versions: Python {platform.python_version()}, {', '.join(versions())}."
-    for name, figures in found.items():
-        yield f"\n## {name}\n\n`python benchmarks/{name}.py`\n"
-        yield "| | figure | measured | at most | |"
-        yield "| --- | --- | ---: | ---: | --- |"
-        for figure in figures:
-            bound = "" if figure.bound is None else number(figure.bound)
-            mark = "" if figure.bound is None else ("**missed**" if figure.is_missed else "ok")
-            who = f"**{figure.who}**" if figure.who == OURS else figure.who
-            yield f"| {who} | {figure.what.strip()} | {number(figure.measured)} {figure.unit} | {bound} | {mark} |"
-
-
-def machine() -> str:
-    cores, load = os.cpu_count(), os.getloadavg()[0]
-    return f"{platform.system()} {platform.machine()}, {cores} cores, load {load:.1f} at the end"
+def section_of(name: str, figures: list[Figure]) -> str:
+    """What stands under the heading of a script: when and where it was run, and a row a figure."""
+    lines = [
+        "",
+        f"`python benchmarks/{name}.py`, {datetime.date.today()}, {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end",
+        "",
+        "| | figure | measured | at most | |",
+        "| --- | --- | ---: | ---: | --- |",
+    ]
+    for figure in figures:
+        bound = "" if figure.bound is None else number(figure.bound)
+        mark = "" if figure.bound is None else ("**missed**" if figure.is_missed else "ok")
+        who = f"**{figure.who}**" if figure.who == OURS else figure.who
+        lines.append(f"| {who} | {figure.what.strip()} | {number(figure.measured)} {figure.unit} | {bound} | {mark} |")
+    return "\n".join([*lines, ""])
 
 
 def versions() -> Iterator[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 OURS = "barograph"
+MISSED = 3  # exit status; 1 is a script that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Figure:
 
 
 def main(ours: Callable[[], Iterable[Figure]], of_peers: Callable[[], Iterable[Figure]] | None = None) -> None:
-    """Measure, print, and exit with 1 if a bound of ours was missed.
+    """Measure, print, and exit with 3 if a bound of ours was missed.
 
     On the command line: --ours or --peers for only those; --json for an object a line.
     """
@@ -55,7 +56,7 @@ def main(ours: Callable[[], Iterable[Figure]], of_peers: Callable[[], Iterable[F
         for figure in measure():
             print(json.dumps(asdict(figure)) if "--json" in sys.argv else figure, flush=True)
             missed |= figure.is_missed
-    sys.exit(1 if missed else 0)
+    sys.exit(MISSED if missed else 0)
 
 
 def number(value: float) -> str:

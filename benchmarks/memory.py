@@ -22,8 +22,8 @@ import resource, sys, time
 from pathlib import Path
 import peers
 peer = peers.by_name(sys.argv[1])
-until = time.perf_counter() + float(sys.argv[4])
 with peers.started(peer, Path(sys.argv[3])):
+    until = time.perf_counter() + float(sys.argv[4])
     for step in range(int(sys.argv[2])):
         peer.log({"train/loss": 1 / (step + 1), "accuracy": 0.5, "lr": 0.1, "epoch": 1.0, "norm": 1.0 * step}, step)
         if time.perf_counter() > until:

@@ -195,8 +195,8 @@ class Trackio(Peer):
 
     def read_series(self, folder: Path, key: str) -> list[float]:
         storage = self._look_into(folder)
-        (run,) = storage.get_runs("bench")
-        return [row["value"] for row in storage.get_metric_values("bench", run, key)]
+        runs = storage.get_runs("bench")  # none after a kill before its first write
+        return [row["value"] for run in runs for row in storage.get_metric_values("bench", run, key)]
 
     def list_runs(self, folder: Path) -> list[Any]:
         storage = self._look_into(folder)
@@ -291,18 +291,14 @@ class LightningCSV(Peer):
             return [float(row[key]) for row in csv.DictReader(file)]
 
     def list_runs(self, folder: Path) -> list[Any]:
+        from lightning.pytorch.core.saving import load_hparams_from_yaml
+
         found = []
         for path in folder.rglob("metrics.csv"):
             with open(path, newline="") as file:
                 last = list(csv.DictReader(file))[-1]
-            found.append((path.parent.name, _yaml_in(path.parent / "hparams.yaml"), last))
+            found.append((path.parent.name, load_hparams_from_yaml(path.with_name("hparams.yaml")), last))
         return found
-
-
-def _yaml_in(path: Path) -> Any:
-    import yaml
-
-    return yaml.safe_load(path.read_text()) if path.exists() else {}
 
 
 PEERS: list[type[Peer]] = [Wandb, TensorBoard, Trackio, MLflow, MLflowFiles, LightningCSV]

@@ -15,6 +15,7 @@ from .contents import JournalSource, RunContents, Source
 from .digest import Damage, WriterDigest, as_float, merged
 from .layout import RunFolder
 from .liveness import LIVENESS_S, life_of, silent_s, status_of_silent
+from .signature import parsed
 
 ENDS = ("finished", "failed", "interrupted")
 LIVE = ("running", "stalled")
@@ -92,7 +93,7 @@ class Overview:
     @classmethod
     def from_texts(cls, head_text: str, config_text: str, summary_text: str) -> Overview:
         """The way back. Raises ValueError, TypeError or KeyError for texts that are none."""
-        head = json.loads(head_text)
+        head = parsed(head_text)
         if head["deciding"] is not None:
             head["deciding"] = Deciding(**head["deciding"])
         return cls(**head, config_text=config_text, summary_text=summary_text)
@@ -101,7 +102,7 @@ class Overview:
     def config(self) -> dict[str, Any]:
         """The configuration, a copy that is the caller's own."""
         if self._config is None:
-            self._config = json.loads(self.config_text)
+            self._config = parsed(self.config_text)
         config: dict[str, Any] = _copied(self._config)
         return config
 
@@ -109,7 +110,7 @@ class Overview:
     def summary(self) -> dict[str, float]:
         """The last value of each metric, a copy that is the caller's own."""
         if self._summary is None:
-            self._summary = json.loads(self.summary_text)
+            self._summary = parsed(self.summary_text)
         return dict(self._summary)
 
     @property

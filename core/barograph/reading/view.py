@@ -44,6 +44,7 @@ class RunView:
 
     def __init__(self, path: str | os.PathLike[str], catalogue: Catalogue | None = None) -> None:
         self._path = os.fspath(path) if catalogue is not None else os.path.abspath(path)
+        self._id = os.path.basename(self._path)
         self._catalogue = catalogue if catalogue is not None else Catalogue(Path(self._path).parent)
         self._contents_kept: RunContents | None = None
         self._metrics: dict[tuple[str, int | None, Attempt], tuple[int, Metric]] = {}
@@ -62,7 +63,7 @@ class RunView:
     @property
     def id(self) -> str:
         """The run's id: the name of its folder."""
-        return os.path.basename(self._path)
+        return self._id
 
     @property
     def path(self) -> Path:
@@ -290,7 +291,7 @@ class RunView:
         return RunFolder(self.path)
 
     def _overview(self) -> Overview:
-        overview = self._catalogue.overview(self.id)
+        overview = self._catalogue.overview(self._id)
         if overview is None:
             raise RunNotFoundError(f"{self.path} holds no run (any more).")
         return overview

@@ -76,6 +76,9 @@ class Catalogue:
 
     def overview(self, name: str) -> Overview | None:
         """One run by its folder's name; None if there is no run of that name."""
+        known = self._known.get(name)
+        if known is not None and known[0].is_fresh:
+            return known[1]
         with self._lock:
             if name not in self._known and not self._index_is_read and self._index is not None:
                 self._take_rows(self._index.load(name))

@@ -45,13 +45,16 @@ class Signature:
         is_settled = max(folders[::2]) < time.time_ns() - _COARSE_NS
         return cls(folders, files, list(files), is_settled)
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether this was found current a moment ago, of a run that nobody writes to."""
+        return not self.open_names and time.monotonic() - self.checked_s < _CHECK_AGAIN_S
+
     def is_current(self, folder: str) -> bool:
         """Whether the folder is as it was then."""
-        now_s = time.monotonic()
-        if not self.open_names:
-            if now_s - self.checked_s < _CHECK_AGAIN_S:
-                return True
-            self.checked_s = now_s
+        if self.is_fresh:
+            return True
+        self.checked_s = time.monotonic()
         if _folder_marks(folder) != self.folders:
             return False
         if not self.is_settled:

@@ -50,7 +50,7 @@ class Peer:
         raise NotImplementedError
 
     def list_runs(self, folder: Path) -> list[Any]:
-        """Every run with its params and last values; NotImplementedError where a peer cannot."""
+        """Every run with its params and last values; not overridden where a peer cannot."""
         raise NotImplementedError
 
 

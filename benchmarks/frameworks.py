@@ -25,7 +25,7 @@ from figures import OURS, Figure, main, scratch
 
 import barograph
 
-PAIRS, PEER_PAIRS = 9, 3
+PAIRS, PEER_PAIRS = 15, 3
 
 
 @dataclass(frozen=True, slots=True)

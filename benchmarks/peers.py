@@ -237,19 +237,26 @@ class MLflow(Peer):
 
     def read_series(self, folder: Path, key: str) -> list[float]:
         client = self._look_into(folder)
-        (run,) = client.search_runs(["0"])
+        (run,) = self._runs(client)
         return [metric.value for metric in client.get_metric_history(run.info.run_id, key)]
 
     def list_runs(self, folder: Path) -> list[Any]:
-        runs = self._look_into(folder).search_runs(["0"], max_results=50_000)
+        runs = self._runs(self._look_into(folder))
         return [(run.info.run_name, run.data.params, run.data.metrics) for run in runs]
+
+    def _runs(self, client: Any) -> list[Any]:
+        return list(client.search_runs([client.get_experiment_by_name("bench").experiment_id], max_results=50_000))
 
     def _look_into(self, folder: Path) -> Any:
         os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true"}
         import mlflow
 
         mlflow.set_tracking_uri(self._address(folder))
-        return mlflow.MlflowClient()
+        client = mlflow.MlflowClient()
+        if client.get_experiment_by_name("bench") is None:  # the default one keeps files in the folder one stands in
+            client.create_experiment("bench", (folder / "artifacts").as_uri())
+        mlflow.set_experiment("bench")
+        return client
 
     def _address(self, folder: Path) -> str:
         return f"sqlite:///{folder / 'mlflow.db'}"

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import struct
-import sys
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -127,9 +126,9 @@ def _check_pixels(width: int, height: int) -> None:
 def _array_to_png(image: Any) -> Picture:
     import numpy as np
 
-    if "torch" in sys.modules and hasattr(image, "detach"):
-        image = image.detach().cpu().numpy()
-    array = np.asarray(image)
+    from barograph.tensors.compute import on_host
+
+    array = np.asarray(on_host(image))
     if array.dtype == object or array.ndim not in (2, 3):
         raise TypeError(
             f"an image must be a path, bytes, Pillow image, figure or array of 2 or 3 dimensions, "

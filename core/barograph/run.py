@@ -219,10 +219,10 @@ class Run:
 
         values: an array or tensor of numbers of any library, or a list. Source of the bins: tensors/bins.py.
         """
-        from barograph.tensors.compute import of_arrays
+        from barograph.tensors.compute import of_arrays, on_host
 
         name, at = self._key_and_step(key, step)
-        self.log_statistics({name: of_arrays([_on_host(values)], sampling=1)[0]}, at)
+        self.log_statistics({name: of_arrays([on_host(values)], sampling=1)[0]}, at)
 
     def log_statistics(self, statistics: Mapping[str, Statistics], step: int) -> None:
         """Keep statistics of tensors that were taken already, all of one step."""
@@ -475,17 +475,6 @@ class Run:
         self._warned[kind] = self._warned.get(kind, 0) + 1
         if self._warned[kind] == 1:
             warn(f"run {self.name}: {message}. Further cases are counted in silence.")
-
-
-def _on_host(values: Any) -> Any:
-    """An array that numpy can take: a tensor without its graph, in host memory, in a type that numpy has."""
-    if not hasattr(values, "detach"):
-        return values
-    tensor = values.detach().cpu()
-    try:
-        return tensor.numpy()
-    except TypeError:  # bfloat16 and its like
-        return tensor.float().numpy()
 
 
 def _merge(into: dict[str, Any], added: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,17 @@ def of_arrays(
         of_array(array, array.dtype.name, centre, sampling_of(array.size, sampling))
         for array, centre in zip(plain, middles, strict=True)
     ]
+
+
+def on_host(values: Any) -> Any:  # Any: tensors and arrays of all libraries
+    """What numpy can take: a tensor of torch without its graph, in host memory, in a type that numpy has."""
+    if not hasattr(values, "detach"):
+        return values
+    tensor = values.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16 and its like
+        return tensor.float().numpy()
 
 
 def sampling_of(size: int, sampling: int) -> int:

@@ -42,6 +42,10 @@ class Settings:
     native: bool = _setting(True, "BAROGRAPH_NATIVE", "use the C extensions where they were built")
     capture: bool = _setting(True, "BAROGRAPH_CAPTURE", "record code, packages and machine at the start of a run")
 
+    reproduces: str | None = _setting(
+        None, "BAROGRAPH_REPRODUCES", "id of the run that runs of this process repeat; set by `barograph reproduce`"
+    )
+
     def __post_init__(self) -> None:
         wrong = [
             f"{field.metadata['variable']}={getattr(self, field.name)!r}: must not be negative"

@@ -74,12 +74,14 @@ def init(
             if other.is_joinable:
                 other.finish(reason="init() was called again in the notebook")
     settings = Settings.read(on_wrong=warn, overhead_budget=overhead_budget, quiet=quiet or None)
+    if settings.reproduces:  # a run of its own beside the one it repeats, wherever the script puts its runs
+        store, id, resume = settings.store or store, None, False
     process = this_process()
     if rank is not None:
         process = dataclasses.replace(process, rank=rank, world=max(world or 1, rank + 1))
     elif parent is not None:
         process = Process()  # a part of a run is one process's own, whatever rank that has
-    wish = _Wish(project, name, list(tags), notes, group, id, resume, parent)
+    wish = _Wish(project, name, list(tags), notes, group, id, resume, parent, settings.reproduces)
     recording = _begin(wish, settings, process, store, _starts, joinable)
     _starts += parent is None
     run = Run(recording)
@@ -109,9 +111,11 @@ class _Wish:
     id: str | None
     resume: bool
     parent: Run | str | None
+    reproduces: str | None = None
 
     def manifest(self, run_id: str, project: str) -> dict[str, object]:
         """What run.json says of the run if this process is the one that makes it."""
+        linked = {"reproduces": self.reproduces} if self.reproduces else {}
         return {
             "format": 1,
             "id": run_id,
@@ -123,6 +127,7 @@ class _Wish:
             "tags": [str(tag) for tag in self.tags],
             "notes": self.notes,
             "barograph": __version__,
+            **linked,
         }
 
 

@@ -178,6 +178,20 @@ class RunView:
         return [*problems, f"the folder {other!r} holds what calls itself this run, too"] if other else problems
 
     @property
+    def reproduces(self) -> str | None:
+        """The id of the run that this one was started to repeat (`barograph reproduce`)."""
+        try:
+            told = self._folder.read_manifest().get("reproduces")
+        except (OSError, StoreError):
+            return None
+        return told if isinstance(told, str) and told else None
+
+    @property
+    def ranks(self) -> list[int]:
+        """The ranks that wrote something, rising."""
+        return sorted({source.digest.rank for source in self._contents().sources})
+
+    @property
     def parent(self) -> RunView | None:
         """The run that this one is a part of, if it is in the same store."""
         parent_id = self.parent_id
@@ -272,6 +286,15 @@ class RunView:
                 if isinstance(part, dict):
                     whole = merged(whole, part)
         return whole
+
+    def records(self, kind: str, rank: int | None = 0) -> list[Record]:
+        """Everything of one kind as it was written, in the order of writing; rank: None for those of all."""
+        return [
+            record
+            for source in self._contents().sources
+            if rank in (None, source.digest.rank)
+            for record in source.records(kind)
+        ]
 
     @property
     def overhead(self) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, Self
 from barograph import starting
 from barograph.open_runs import joinable_run
 from barograph.run import Run
+from barograph.settings import Settings
 from barograph.store.layout import RUNS_NAME, RunFolder, find_store, new_run_id
+from barograph.voice import warn
 
 
 class Address(NamedTuple):
@@ -194,5 +196,7 @@ class _Family:
     def address(self, arguments: dict[str, Any]) -> tuple[str, str]:
         """Where copies in other processes will find their parent; nothing is made yet."""
         if self.parent_id is None or self.store is None:
-            self.store, self.parent_id = str(find_store(arguments.get("store"))), arguments.get("id") or new_run_id()
+            reproduces = Settings.read(on_wrong=warn).reproduces
+            self.store = str(find_store(arguments.get("store")))
+            self.parent_id = starting.again(arguments.get("id") or new_run_id(), reproduces)
         return self.store, self.parent_id

@@ -43,7 +43,7 @@ class Settings:
     capture: bool = _setting(True, "BAROGRAPH_CAPTURE", "record code, packages and machine at the start of a run")
 
     reproduces: str | None = _setting(
-        None, "BAROGRAPH_REPRODUCES", "id of the run that runs of this process repeat; set by `barograph reproduce`"
+        None, "BAROGRAPH_REPRODUCES", "RUN:MARK, the run that this process repeats; set by `barograph reproduce`"
     )
 
     def __post_init__(self) -> None:

@@ -75,7 +75,7 @@ def init(
                 other.finish(reason="init() was called again in the notebook")
     settings = Settings.read(on_wrong=warn, overhead_budget=overhead_budget, quiet=quiet or None)
     if settings.reproduces:  # a run of its own beside the one it repeats, wherever the script puts its runs
-        store, id, resume = settings.store or store, None, False
+        store, id, resume = settings.store or store, id and again(id, settings.reproduces), resume and id is not None
     process = this_process()
     if rank is not None:
         process = dataclasses.replace(process, rank=rank, world=max(world or 1, rank + 1))
@@ -115,7 +115,8 @@ class _Wish:
 
     def manifest(self, run_id: str, project: str) -> dict[str, object]:
         """What run.json says of the run if this process is the one that makes it."""
-        linked = {"reproduces": self.reproduces} if self.reproduces else {}
+        reproduced, _, reproduction = (self.reproduces or "").partition(":")
+        linked = {"reproduces": reproduced, "reproduction": reproduction} if self.reproduces else {}
         return {
             "format": 1,
             "id": run_id,
@@ -222,6 +223,12 @@ def join(store: str, run_id: str, attempt: int, rank: int, world: int) -> Run:
     run = Run(recording)
     run.start()
     return run
+
+
+def again(run_id: str, reproduces: str | None) -> str:
+    """The id of a run in a process that repeats an earlier one, so that it never becomes an attempt of that one."""
+    ending = f"-{reproduces.partition(':')[2] or 'again'}" if reproduces else ""
+    return run_id if run_id.endswith(ending) else run_id + ending
 
 
 def make_run(run_id: str, arguments: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barograph.store.contents import Source
-from barograph.tensors.payload import decode
 from barograph.tensors.statistics import Statistics, picture
 
 SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -38,7 +37,7 @@ class Histogram:
 
 def histogram_keys(sources: Iterable[Source]) -> list[str]:
     """The names of all tensors that were recorded, sorted."""
-    return sorted({key for source in sources for _, payload in source.payloads() for key in decode(payload).statistics})
+    return sorted({key for source in sources for key in source.tensors()})
 
 
 def merged_histogram(sources: Iterable[Source], key: str, bins: int) -> Histogram | None:
@@ -46,16 +45,12 @@ def merged_histogram(sources: Iterable[Source], key: str, bins: int) -> Histogra
     found: dict[int, tuple[int, float, Statistics]] = {}
     for source in sources:
         attempt = source.digest.attempt
-        for _, payload in source.payloads():
-            told = decode(payload)
-            record = told.statistics.get(key)
-            if record is None:
-                continue
-            before = found.get(told.step)
+        for step, time_s, _, record in source.tensor(key):
+            before = found.get(step)
             if before is None or before[0] < attempt:
-                found[told.step] = attempt, told.time_s, record
+                found[step] = attempt, time_s, record
             elif before[0] == attempt:
-                found[told.step] = attempt, told.time_s, before[2] + record
+                found[step] = attempt, time_s, before[2] + record
     if not found:
         return None
     steps = sorted(found)

@@ -17,6 +17,7 @@ from .contents import JournalSource
 from .digest import WriterDigest
 from .parquet import VALUE, Database, quoted, value_columns
 from .segment import NO_INTEGER, ROW_GROUP_ROWS, as_unicode, integer_or_none, microseconds
+from .tensors import is_readable
 
 _COPY = (
     "COPY ({query}) TO {path} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2, ROW_GROUP_SIZE {rows}, "
@@ -78,10 +79,12 @@ def points_of(source: JournalSource, keys: Mapping[str, str]) -> Points:
 
 
 def rows_of(source: JournalSource) -> list[Row]:
-    """The records of a journal and its packed statistics, in the order of writing."""
+    """The records of a journal, in the order of writing; with statistics that only another version can take apart."""
     rows = [_row(record) for record in source.all_records()]
     rows += [
-        Row("statistics", None, NO_INTEGER, NO_INTEGER, None, data, sequence) for sequence, data in source.statistics
+        Row("statistics", None, NO_INTEGER, NO_INTEGER, None, data, sequence)
+        for sequence, data in source.statistics
+        if not is_readable(data)
     ]
     return sorted(rows, key=lambda row: row.sequence)
 
@@ -98,7 +101,6 @@ def write(
     database: Database, paths: list[Path], points: Points, rows: list[Row], digest: WriterDigest, run_id: str
 ) -> None:
     """Write both files, each with a note in its metadata of who wrote the journal and what is damaged in it."""
-    about = {"format": 1, "run": run_id, "header": digest.header, "damage": digest.to_json()["damage"]}
     who = {"writer": quoted(digest.writer_id), "attempt": digest.attempt, "rank": digest.rank}
     with database.cursor() as cursor:
         cursor.execute("SET VARIABLE keys = ?::VARCHAR[]", [points.keys])
@@ -112,9 +114,14 @@ def write(
                     path=quoted(path.as_posix()),
                     rows=ROW_GROUP_ROWS,
                     dictionary="" if _survives_dictionary(points.value) else "DICTIONARY_SIZE_LIMIT 0, ",
-                    note=quoted(json.dumps(about)),
+                    note=quoted(json.dumps(about(digest, run_id))),
                 )
             )
+
+
+def about(digest: WriterDigest, run_id: str) -> dict[str, object]:
+    """What stands in the metadata of every file of a writer."""
+    return {"format": 1, "run": run_id, "header": digest.header, "damage": digest.to_json()["damage"]}
 
 
 def _survives_dictionary(values: NDArray[np.float64]) -> bool:

@@ -19,7 +19,8 @@ from .layout import RunFolder
 from .liveness import Life, life_of
 from .parquet import Database
 from .segment import SUFFIX as NOTE_SUFFIX
-from .segment import Segment, read_payloads, read_records, read_series
+from .segment import Segment, parquet_names, read_records, read_series
+from .tensors import TensorRecord, decoded, read_keys, read_tensor
 
 MOST_WRITERS = 10_000  # of one run; a folder made by a stranger may hold any number of files
 
@@ -45,8 +46,12 @@ class Source(Protocol):
         """The records of a kind in the order of writing."""
         ...
 
-    def payloads(self) -> list[tuple[int, bytes]]:
-        """The packed statistics of tensors, each with its place in the order of writing."""
+    def tensors(self) -> list[str]:
+        """The tensors that statistics were taken of."""
+        ...
+
+    def tensor(self, key: str) -> list[TensorRecord]:
+        """What was recorded of a tensor."""
         ...
 
 
@@ -58,7 +63,9 @@ class JournalSource:
         self._reader = JournalReader(path)
         self._series: dict[str, list[Series]] = {}
         self._records: list[Record] = []
-        self.statistics: list[tuple[int, bytes]] = []
+        self.statistics: list[tuple[int, bytes]] = []  # packed, each with its place in the order of writing
+        self._tensors: dict[str, list[TensorRecord]] = {}
+        self._unpacked = 0  # so many of them
         self.read_bytes = -1
         self.changed_ns = -1
         self._lock = threading.Lock()
@@ -93,8 +100,18 @@ class JournalSource:
     def records(self, kind: str) -> list[Record]:
         return [record for record in self._records if record.kind == kind]
 
-    def payloads(self) -> list[tuple[int, bytes]]:
-        return list(self.statistics)
+    def tensors(self) -> list[str]:
+        return list(self._unpack())
+
+    def tensor(self, key: str) -> list[TensorRecord]:
+        return list(self._unpack().get(key, ()))
+
+    def _unpack(self) -> dict[str, list[TensorRecord]]:
+        with self._lock:
+            for key, record in decoded(self.statistics[self._unpacked :]):
+                self._tensors.setdefault(key, []).append(record)
+            self._unpacked = len(self.statistics)
+            return self._tensors
 
     def all_records(self) -> list[Record]:
         """The records of every kind in the order of writing."""
@@ -128,10 +145,19 @@ class SegmentSource:
             return []
         return read_records(self._database, self._folder, self.segment, kind)
 
-    def payloads(self) -> list[tuple[int, bytes]]:
-        if any("records" in name for name in self.missing):
-            return []
-        return read_payloads(self._database, self._folder, self.segment)
+    def tensors(self) -> list[str]:
+        path = self._statistics_path
+        return [self.segment.escaped.get(text, text) for text in read_keys(self._database, path)] if path else []
+
+    def tensor(self, key: str) -> list[TensorRecord]:
+        path = self._statistics_path
+        text = {one: text for text, one in self.segment.escaped.items()}.get(key, key)
+        return read_tensor(self._database, path, text) if path else []
+
+    @property
+    def _statistics_path(self) -> Path | None:
+        name = parquet_names(self.digest.writer_id)[2]
+        return self._folder.segments / name if name in self.segment.sizes and name not in self.missing else None
 
 
 class RunContents:

@@ -13,7 +13,8 @@ from typing import Any
 from barograph.errors import StoreError
 from barograph.journal.format import SUFFIX as JOURNAL_SUFFIX
 
-from .columns import compare, points_of, rows_of, write
+from . import tensors
+from .columns import about, compare, points_of, rows_of, write
 from .contents import JournalSource, RunContents, SegmentSource
 from .files import LocalFiles, make_folders, sync_folder
 from .layout import RunFolder
@@ -91,7 +92,7 @@ def check_segment(path: Path) -> int:
         return 0
     if path.stat().st_size != segment.sizes.get(path.name) or sum_of(path) != segment.sums.get(path.name):
         raise StoreError(f"{path} has changed since it was sealed; what it holds cannot be trusted.")
-    return segment.digest.points if kind == "points.parquet" else segment.digest.records
+    return {"points.parquet": segment.digest.points, "records.parquet": segment.digest.records}.get(kind, 0)
 
 
 def _reason_to_wait(source: JournalSource) -> str | None:
@@ -112,26 +113,34 @@ def _seal_writer(
 
     writer_id = source.digest.writer_id
     note = f"segments/{writer_id}{SUFFIX}"
-    targets = [folder.segments / name for name in parquet_names(writer_id)]
+    packed, escaped = tensors.columns_of(source.statistics)
+    names = parquet_names(writer_id) if len(packed) else parquet_names(writer_id)[:2]
+    targets = [folder.segments / name for name in names]
     temporary = [target.with_name(f".{os.urandom(8).hex()}.tmp") for target in targets]
     keys = {as_unicode(key): key for key in source.digest.statistics}
     try:
         make_folders(folder.segments)
         files.delete(note)  # one that its journal has outgrown
         points, rows = points_of(source, keys), rows_of(source)
-        write(database, temporary, points, rows, source.digest, folder.path.name)
+        digest = source.digest
+        write(database, temporary[:2], points, rows, digest, folder.path.name)
+        for path in temporary[2:]:
+            note_in_file = about(digest, folder.path.name)
+            tensors.write(database, path, packed, digest.writer_id, digest.attempt, digest.rank, note_in_file)
         for unfinished in temporary:
             _bring_to_disk(unfinished)
-        compare(database, temporary, points, rows, source.digest)
+        compare(database, temporary[:2], points, rows, digest)
+        for path in temporary[2:]:
+            tensors.compare(database, path, packed)
         for unfinished, target in zip(temporary, targets, strict=True):
             unfinished.replace(target)
         sync_folder(folder.segments)
         segment = Segment(
-            digest=source.digest,
+            digest=digest,
             journal_bytes=source.read_bytes,
             sizes={target.name: target.stat().st_size for target in targets},
             sums={target.name: sum_of(target) for target in targets},
-            escaped={text: key for text, key in keys.items() if text != key},
+            escaped={text: key for text, key in keys.items() if text != key} | escaped,
         )
         files.put_if_absent(note, segment.to_json())
     except (OSError, duckdb.Error) as error:

@@ -1,7 +1,8 @@
-"""A sealed writer: its points and records as Parquet, and the note that makes the two files count.
+"""A sealed writer: its points and records as Parquet, and the note that makes the files count.
 
     segments/<writer id>.points.parquet    key, step, time_us, value, writer, attempt, rank; sorted by key, then step
     segments/<writer id>.records.parquet   kind, name, step, time_us, body, data, writer, attempt, rank, sequence
+    segments/<writer id>.statistics.parquet  statistics of tensors, if it took any; see tensors.py
     segments/<writer id>.json              written last; from then on the journal of that writer is no longer read
 
 The note holds the writer's digest, so listings need no Parquet, and how long the journal was: one that has grown since
@@ -39,7 +40,7 @@ _NOTE_LIMIT_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What a note says. sizes, sums: bytes and xxh3_128 of the two Parquet files, by their names.
+    """What a note says. sizes, sums: bytes and xxh3_128 of the Parquet files, by their names.
 
     escaped: keys that are no valid Unicode, by the text that stands for them in the Parquet files.
     """
@@ -65,7 +66,8 @@ class Segment:
                 {str(file): str(total) for file, total in note["sums"].items()},
                 {str(text): str(key) for text, key in note["escaped"].items()},
             )
-            if segment.digest.writer_id != writer_id or set(segment.sizes) != set(parquet_names(writer_id)):
+            names = parquet_names(writer_id)
+            if segment.digest.writer_id != writer_id or not set(names[:2]) <= set(segment.sizes) <= set(names):
                 raise ValueError("it belongs to another writer")
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise StoreError(f"{files.path(name)} is no note of a sealed writer ({error}).") from error
@@ -88,9 +90,9 @@ class Segment:
         return [name for name, size in self.sizes.items() if sizes.get(name) != size]
 
 
-def parquet_names(writer_id: str) -> tuple[str, str]:
-    """The names of a sealed writer's points and records."""
-    return f"{writer_id}.points.parquet", f"{writer_id}.records.parquet"
+def parquet_names(writer_id: str) -> tuple[str, str, str]:
+    """The names of a sealed writer's points, records and statistics of tensors."""
+    return f"{writer_id}.points.parquet", f"{writer_id}.records.parquet", f"{writer_id}.statistics.parquet"
 
 
 def sum_of(path: Path) -> str:
@@ -133,16 +135,6 @@ def read_records(database: Database, folder: RunFolder, segment: Segment, kind: 
         Record(sequence, kind, float("nan") if time_us is None else time_us / 1e6, step, _body(body))
         for sequence, step, time_us, body in rows
     ]
-
-
-def read_payloads(database: Database, folder: RunFolder, segment: Segment) -> list[tuple[int, bytes]]:
-    """A sealed writer's packed statistics of tensors, in the order of writing."""
-    path = folder.segments / parquet_names(segment.digest.writer_id)[1]
-    rows = database.rows(
-        f"SELECT sequence, data FROM read_parquet({quoted(path.as_posix())}) "
-        "WHERE kind = 'statistics' ORDER BY sequence"
-    )
-    return [(int(sequence), bytes(data)) for sequence, data in rows]
 
 
 def microseconds(times: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -98,8 +98,8 @@ def test_any_tool_reads_a_segment(full_run: RunFolder) -> None:
     assert json.loads(about)["header"]["run_id"] == full_run.path.name
 
 
-def test_packed_statistics_are_kept(full_run: RunFolder) -> None:
-    """As the bytes they were."""
+def test_packed_statistics_of_another_version_are_kept(full_run: RunFolder) -> None:
+    """As the bytes they were, for a version that can take them apart."""
     seal(full_run)
     (path,) = full_run.segments.glob("*.records.parquet")
     assert duckdb.sql(f"SELECT data FROM '{path}' WHERE kind = 'statistics'").fetchall() == [(b"\0packed\xff",)]

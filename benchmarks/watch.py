@@ -22,7 +22,7 @@ from figures import Figure, main, scratch, without_collector
 from torch import nn
 
 import barograph
-from barograph.integrations.torch import watch
+from barograph.tensors.schedule import ALWAYS
 
 Step = Callable[[], None]
 TRACKERS = "usual calls"
@@ -195,19 +195,34 @@ def size_of(folder: Path) -> int:
 
 
 class Nothing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return inputs
+        return self.weight
 
 
 def idle_us(calls: int = 500, repeats: int = 400) -> tuple[float, float]:
-    """What our hook, and one that does nothing, add to the call of a module. Least of many, as time only gets added."""
-    bare, hooked, empty = Nothing(), Nothing(), Nothing()
+    """What a watch, and a hook that does nothing, add to the call of a module that is not looked into.
+
+    Least of many, as time only gets added.
+    """
+    bare, watched, empty = Nothing(), Nothing(), Nothing()
     empty.register_forward_hook(lambda module, inputs, output: None)
     inputs = torch.zeros(1)
+    optimizer = torch.optim.SGD([watched.weight], 0.1)
     least = [float("inf")] * 3
-    with watch(hooked):  # no run is open: nothing is ever looked into
+    with (
+        scratch() as folder,
+        barograph.init(store=folder, quiet=True) as run,
+        run.watch(watched, log_every=1 << 30, first_steps=ALWAYS),
+    ):
+        for _ in range(ALWAYS + 1):  # the opening steps are looked into
+            watched(inputs).sum().backward()
+            optimizer.step()
         for _ in range(repeats):
-            for index, module in enumerate((bare, hooked, empty)):
+            for index, module in enumerate((bare, watched, empty)):
                 begin = time.perf_counter()
                 for _ in range(calls):
                     module(inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+from torch.utils.hooks import RemovableHandle
 
 from barograph.guard import guarded
 from barograph.integrations.torch.parameters import clean_name, local_part
@@ -29,15 +31,16 @@ _BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
 }
 _NEAR = 0.01  # of the range: an output so close to its bound is saturated
 _SATURATION_SAMPLE = 65_536
-_is_tracing = torch.compiler.is_dynamo_compiling  # a name less to look up in a hook that is called a million times
+_is_tracing = torch.compiler.is_dynamo_compiling
 
 
 class Activations:
-    """Forward hooks on the leaf modules of a model, attached once; unless armed, a flag is tested a call.
+    """Forward hooks on the leaf modules of a model, there only while a step is looked into: others pay nothing.
 
     Outputs of training mode only. Calls of the same module add up. A call inside a backward pass (checkpointing runs
     the forward again), one that torch.compile traces and those of all replicas of DataParallel but the first are passed
-    over. Nothing is kept of an output but numbers; on a device, copies of sampled rows until the end of the step.
+    over; one that was never seen keeps its hook, for torch.compile makes a graph anew when hooks come or go.
+    Nothing is kept of an output but numbers; on a device, copies of sampled rows until the end of the step.
     """
 
     def __init__(self, model: nn.Module, taker: Taker, run: Callable[[], Run | None], device: int | None) -> None:
@@ -51,22 +54,34 @@ class Activations:
         self._held_bytes = 0
         self._saturation: dict[str, list[torch.Tensor]] = {}
         self._fired: dict[str, torch.Tensor] = {}
-        self._handles = []
-        for name, module in _leaves(model):
-            self._handles.append(module.register_forward_hook(_Hook(self, name, module)))
-            self.unseen.add(name)
+        # An idle hook costs 1.2 us a call, nearly all of it torch's; these are weak, for a watch keeps no model alive.
+        self._hooks = [(weakref.ref(module), _Hook(self, name, module)) for name, module in _leaves(model)]
+        self._handles: dict[str, RemovableHandle] = {}
+        self.unseen.update(hook.name for _, hook in self._hooks)
 
     @property
     def run(self) -> Run | None:
         """The run that is written to."""
         return self._run()
 
-    def close(self) -> None:
-        """Take the hooks away."""
+    def arm(self, sampling: int) -> None:
+        """Look at every call from here on. sampling: as for `Taker.take()`."""
+        self.is_armed, self.sampling = True, sampling
+        for ref, hook in self._hooks:
+            module = None if hook.name in self._handles else ref()
+            if module is not None:
+                self._handles[hook.name] = module.register_forward_hook(hook)
+
+    def disarm(self) -> None:
+        """Look at no call any more."""
         self.is_armed = False
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        for name in self._handles.keys() - self.unseen:
+            self._handles.pop(name).remove()
+
+    def close(self) -> None:
+        """Take every hook away."""
+        self.unseen = set()
+        self.disarm()
 
     def start_epoch(self) -> None:
         """Forget which units have fired."""
@@ -116,7 +131,7 @@ class _Hook:
     """The hook of one module. A copy of the module, and one that is loaded from a file, has one that does nothing."""
 
     def __init__(self, activations: Activations, name: str, module: nn.Module) -> None:
-        self._activations, self._name = activations, name
+        self._activations, self.name = activations, name
         self._is_rectifier, self._bounds = isinstance(module, _RECTIFIERS), _BOUNDS.get(type(module))
 
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -124,7 +139,7 @@ class _Hook:
         if _is_tracing() or not self._activations.is_armed:
             return
         if module.training and torch._C._current_graph_task_id() == -1:
-            self._activations.look(self._name, output, self._is_rectifier, self._bounds)
+            self._activations.look(self.name, output, self._is_rectifier, self._bounds)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a function of the standard library, so that a saved model can be loaded where we are not installed

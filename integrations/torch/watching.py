@@ -53,7 +53,7 @@ class Watch:
     On a step that is logged it writes norm, mean and spread of each weight and gradient, the ratio of update to weight,
     figures of what each leaf module puts out, and histograms. Gradients are complete under accumulation, unscaled, and
     as they were before clipping. The bits of a training do not change, and its thread never waits for a device.
-    Cost: on other steps a few flag tests. Memory: samples of at most 128 MiB during a logged step; the model and its
+    Cost: a few flag tests on other steps. Memory: samples of at most 128 MiB during a logged step; the model and its
     tensors are not kept alive. While the hooks are there, nn.TransformerEncoderLayer evaluates in single operations and
     not by its fused path, which rounds differently, and torch.jit.script refuses the model: close() first. Steps inside
     a function that torch.compile made are not seen.
@@ -233,14 +233,14 @@ class Watch:
                 mine = self._parameters.by_name if optimizer is None else self._parameters.of(optimizer)
                 self._gradients.arm(self._recorded(mine, run))
         if self._activations is not None:
-            self._activations.is_armed, self._activations.sampling = True, sampling
+            self._activations.arm(sampling)
 
     @guarded
     def _disarm(self, optimizer: torch.optim.Optimizer) -> None:
         if self._gradients is not None:
             self._gradients.disarm(self._parameters.of(optimizer))
-        if self._activations is not None:
-            self._activations.is_armed = any(turn.is_armed for turn in self._turns.values())
+        if self._activations is not None and not any(turn.is_armed for turn in self._turns.values()):
+            self._activations.disarm()
 
     @guarded
     def _meet(self, optimizer: torch.optim.Optimizer) -> _Turn:

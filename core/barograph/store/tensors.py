@@ -11,7 +11,7 @@ lie in a bin says tensors/bins.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from .segment import NO_INTEGER, ROW_GROUP_ROWS, as_unicode, microseconds, secon
 
 _COUNTS = ("count", "zeros", "nans", "pos_infs", "neg_infs", "sampling")
 _NUMBERS = ("mean", "std", "min", "max", "centre")
+_FIGURES = frozenset(_COUNTS + _NUMBERS)
 _COPY = (
     "COPY (SELECT * FROM sealing) TO {path} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2, "
     "ROW_GROUP_SIZE {rows}, USE_TMP_FILE false, KV_METADATA {{barograph: {note}}})"
@@ -109,11 +110,11 @@ def columns_of(payloads: Iterable[tuple[int, bytes]]) -> tuple[TensorColumns, di
     texts = sorted(escaped)
     place = {codes[escaped[text]]: index for index, text in enumerate(texts)}
     code = np.array([place[row[0]] for row in rows], np.int32)
-    step = np.array([row[1] for row in rows], np.int64)
+    step_of = np.array([row[1] for row in rows], np.int64)
     sequence_of = np.array([row[2] for row in rows], np.int64)
-    order = np.lexsort((sequence_of, step, code))
+    order = np.lexsort((sequence_of, step_of, code))
     columns: dict[str, NDArray[Any]] = {
-        "step": step[order],
+        "step": step_of[order],
         "time_us": microseconds(np.array([row[3] for row in rows], np.float64))[order],
         "sequence": sequence_of[order],
     }
@@ -245,5 +246,5 @@ def _statistics(
     bins: NDArray[np.uint16],
     counts: NDArray[np.uint64],
 ) -> Statistics:
-    numbers: Sequence[Any] = [whole[name][row] for name in _COUNTS[:5]] + [real[name][row] for name in _NUMBERS]
-    return Statistics(*numbers, whole["sampling"][row], bins, counts)
+    figures: dict[str, Any] = {name: values[row] for name, values in (whole | real).items() if name in _FIGURES}
+    return Statistics(**figures, bins=bins, counts=counts)

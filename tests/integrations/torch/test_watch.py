@@ -335,6 +335,15 @@ def test_closing_removes_every_hook() -> None:
             assert not of_torch._global_optimizer_post_hooks
 
 
+def test_a_module_that_is_not_looked_into_has_no_hook() -> None:
+    """Between looks a call of a module costs what it costs without us."""
+    model = small_model()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with testing.temporary_run(), watch(model, optimizer, log_every=100, first_steps=1):
+        train(model, optimizer, 2)
+        assert not any(module._forward_hooks for module in model.modules())
+
+
 def test_nothing_is_kept_alive() -> None:
     """Outputs and gradients go when the training lets them go, and so do model and watch without a close()."""
     from torch.optim import optimizer as of_torch

@@ -14,8 +14,8 @@ from barograph import guard
 from barograph.guard import guarded
 from barograph.integrations.keras.activations import Units, why_unheard
 from barograph.integrations.keras.gradients import Heard, Twin
+from barograph.integrations.keras.losses import Losses
 from barograph.integrations.keras.taking import (
-    ACTIVATIONS,
     GRADIENTS,
     SAMPLE,
     WEIGHTS,
@@ -28,6 +28,7 @@ from barograph.integrations.keras.taking import (
 from barograph.integrations.keras.variables import Variables
 from barograph.run import Run
 from barograph.tensors.compute import SAMPLING
+from barograph.tensors.points import ACTIVATIONS
 from barograph.tensors.schedule import Schedule
 from barograph.voice import say
 
@@ -54,8 +55,8 @@ class Inside:
     """Stands in for the train_function of a model during a fit: passes on to it, or on some steps to its twin.
 
     log_every: a fixed period in calls of train_function (a step each, or steps_per_execution of them); default 50,
-    wider where the run's overhead budget asks for it, and each of the first 20 as far as it allows. histogram_every:
-    default with every look.
+    wider where the run's overhead budget asks for it, each of the first 20 as far as it allows, and the step after one
+    whose loss is not finite or far above what it was. histogram_every: default with every look.
     Anything of ours that fails ends the looking for good, and the fit goes on with the plain step.
     """
 
@@ -109,6 +110,7 @@ class Inside:
         if self._fit is not None:
             self._fit.in_epoch = 0
             self._fit.units.start_epoch()
+            self._fit.losses.start_epoch()
 
     def end(self) -> None:
         """The fit is over: the plain step is back."""
@@ -125,9 +127,11 @@ class Inside:
 
         def train_function(*arguments: Any) -> Any:
             fit.in_epoch += fit.batches_per_call
-            if fit.is_off or not self._is_due(fit):
+            if fit.is_off:
                 return plain(*arguments)
-            return self._step(fit, arguments)
+            out = self._step(fit, arguments) if self._is_due(fit) else plain(*arguments)
+            fit.losses.note(out, fit.in_epoch)
+            return out
 
         setattr(train_function, _PLAIN, plain)
         return train_function
@@ -136,6 +140,9 @@ class Inside:
     def _is_due(self, fit: _Fitted) -> bool:
         number, run = self._calls, self.run
         self._calls += 1
+        loss = fit.losses.arrived()
+        if loss is not None:
+            self._schedule.note_loss(loss)
         is_due = run is not None and self._schedule.wants(number, run.overhead_budget, lambda: _cost_s(run))
         fit.note_call(is_due)
         return is_due
@@ -204,7 +211,7 @@ class Inside:
         step = fit.step_of(fit.in_epoch - 1)
         run.log_scalars(tuple(points), list(points.values()), step)
         if taken.sampling:
-            run.log_statistics(taken.found, step)
+            run.log_statistics(taken.statistics(), step)
         self._tell(run, fit, heard)
         return True
 
@@ -263,9 +270,10 @@ class _Fitted:
     _called_s: float = 0.0
     variables: Variables = field(init=False)
     units: Units = field(init=False)
+    losses: Losses = field(init=False)
 
     def __post_init__(self) -> None:
-        self.variables, self.units = Variables(self.model), Units(self.model)
+        self.variables, self.units, self.losses = Variables(self.model), Units(self.model), Losses(self.model)
         self.batches_per_call = int(getattr(self.model, "steps_per_execution", None) or 1)
         optimizer = self.model.optimizer
         inner = getattr(optimizer, "inner_optimizer", optimizer)

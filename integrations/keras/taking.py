@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,10 +9,11 @@ import keras
 import numpy as np
 
 from barograph.tensors.compute import of_arrays
+from barograph.tensors.points import ACTIVATIONS, norm_of, points_of
 from barograph.tensors.statistics import Statistics
 
 BACKEND = keras.backend.backend()
-WEIGHTS, GRADIENTS, ACTIVATIONS = "weights", "gradients", "activations"
+WEIGHTS, GRADIENTS = "weights", "gradients"
 SAMPLE = 65_536  # elements of a variable whose update is measured
 _ALL_BYTES = 64 * 1024 * 1024  # of all samples
 _RUN = 256  # elements that lie side by side: a sample of single ones would touch as much memory as all of them
@@ -25,12 +25,12 @@ Array = np.ndarray[Any, Any]
 
 
 class Taken:
-    """What was taken in one step: statistics by key, and the points that they give."""
+    """What was taken in one step: statistics by kind and name, and the points that they give."""
 
     def __init__(self, centres: dict[str, float], sampling: int) -> None:
         """centres: by key the centre of the next histogram, kept by the caller from step to step."""
         self.sampling = sampling
-        self.found: dict[str, Statistics] = {}
+        self._found: dict[str, dict[str, Statistics]] = {}
         self._centres = centres
 
     def take(self, kind: str, tensors: Mapping[str, Any], factor: float = 1.0) -> None:
@@ -39,32 +39,28 @@ class Taken:
 
     def add(self, kind: str, tensors: Mapping[str, Iterable[Any]], factor: float = 1.0) -> None:
         """The same, of names that have several each, which add up."""
-        keys, flat = [], []
-        for name, several in tensors.items():
-            for one in several:
-                keys.append(f"{kind}/{name}")
-                flat.append(one)
+        named = [(name, one) for name, several in tensors.items() for one in several]
+        keys = [f"{kind}/{name}" for name, _ in named]
         centres = [self._centres.get(key, 0.0) for key in keys]
-        for key, record in zip(keys, _statistics(flat, centres, self.sampling), strict=True):
+        found = self._found.setdefault(kind, {})
+        taken = _statistics([one for _, one in named], centres, self.sampling)
+        for key, (name, _), record in zip(keys, named, taken, strict=True):
             self._centres[key] = record.next_centre()
             record = record if factor == 1 else record.scaled(factor)
-            self.found[key] = self.found[key] + record if key in self.found else record
+            found[name] = found[name] + record if name in found else record
 
     def points(self) -> dict[str, float]:
         """Figures of each tensor, and the norm of all gradients and of all weights."""
         points: dict[str, float] = {}
-        squares: dict[str, list[float]] = {}
-        for key, record in self.found.items():
-            kind = key.partition("/")[0]
-            if kind == ACTIVATIONS:
-                points[f"{key}/zero_fraction"] = record.zero_share
-            else:
-                points[f"{key}/norm"] = record.l2
-                squares.setdefault(kind, []).append(record.l2)
-            points[f"{key}/mean"], points[f"{key}/std"] = record.mean, record.std
-            if record.count != record.finite:
-                points[f"{key}/not_finite"] = record.count - record.finite
-        return points | {f"{kind}/norm": math.hypot(*norms) for kind, norms in squares.items()}
+        for kind, records in self._found.items():
+            points |= points_of(kind, records)
+            if records and kind != ACTIVATIONS:
+                points[f"{kind}/norm"] = norm_of(records.values())
+        return points
+
+    def statistics(self) -> dict[str, Statistics]:
+        """The statistics by key."""
+        return {f"{kind}/{name}": one for kind, records in self._found.items() for name, one in records.items()}
 
 
 def samples(variables: Mapping[str, Any]) -> dict[str, Array]:

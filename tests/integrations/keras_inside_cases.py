@@ -1,5 +1,6 @@
 """What BarographCallback sees inside a model, on the back end that KERAS_BACKEND names; run by test_keras.py."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -262,6 +263,20 @@ def test_a_step_that_goes_past_the_optimiser_is_said_to() -> None:
     assert not any(key.startswith("gradients/") for key in only_run().metrics())
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # dynamo looks at every attribute
+def test_a_compiled_step_of_torch_shows_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.compile is left whole: gradients and weights are seen beside it, activations are said not to be."""
+    torch = pytest.importorskip("torch")
+    if BACKEND != "torch":
+        pytest.skip("of torch alone")
+    # The real dynamo; its usual code generator would take a minute more.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=True)
+    check_gradients(model, 0.5)
+    assert list(event("watch_start")["without"]) == ["activations"]
+
+
 # -- when ------------------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +286,18 @@ def test_a_fixed_period_decides_the_steps() -> None:
     fit(build(), BarographCallback(watch=watch), epochs=5)
     assert steps("gradients/norm") == [1, 2, 3, 5, 9, 13]
     assert only_run().histogram("gradients/out/kernel").steps.tolist() == [1, 9]
+
+
+@pytest.mark.parametrize("worst", [1e4, np.nan])
+def test_the_step_after_a_loss_that_leaps_is_looked_into(worst: float) -> None:
+    """One batch far off, or no number, among many: the look comes with the next step that knows of it."""
+    x, y = np.tile(draw()[0], (2, 1)), np.tile(draw()[1], (2, 1))
+    y[40:44] = worst
+    watch = {"log_every": 1000, "first_steps": 0}
+    model = build(keras.optimizers.SGD(1e-12))
+    waits = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)  # or jax is some steps ahead
+    fit(model, BarographCallback(watch=watch), waits, epochs=1, x=x, y=y, batch_size=4, shuffle=False)
+    assert steps("weights/norm") == [1, 2, 3, 12]
 
 
 @NOT_ON_TORCH

@@ -13,7 +13,7 @@ from torch.autograd import Variable
 from torch.nn.parameter import UninitializedParameter
 
 from barograph.guard import guarded
-from barograph.integrations.torch.parameters import Parameters, is_sharded, local_part
+from barograph.integrations.torch.parameters import Parameters, local_part
 from barograph.integrations.torch.taking import Taken, Taker
 from barograph.run import Run
 
@@ -58,8 +58,10 @@ class Gradients:
             self._newest.pop(name, None)
             if name in self._handles or isinstance(parameter, UninitializedParameter):
                 continue
-            if parameter.requires_grad and parameter.is_leaf:
-                self._handles[name] = parameter.register_post_accumulate_grad_hook(self._after_one)
+            carrier = self._parameters.carrier_of(parameter)
+            if carrier.requires_grad and carrier.is_leaf:
+                hook = self._after_one if carrier is parameter else _After(self, parameter)
+                self._handles[name] = carrier.register_post_accumulate_grad_hook(hook)
 
     def disarm(self, names: Iterable[str]) -> None:
         """Take the hooks away from these parameters."""
@@ -97,7 +99,7 @@ class Gradients:
         claim = Claim({}, now if unread else None if are_unscaled else _scale_before(optimizer), now, {})
         for name, parameter in having.items():
             claim.readings[name], state = self._newest.pop(name)
-            if parameter.grad is not None and not is_sharded(parameter):
+            if parameter.grad is not None and not self._parameters.is_sharded(parameter):
                 claim.gradients[name] = parameter.grad
                 claim.are_changed |= state != _state(parameter.grad)
         return claim
@@ -123,6 +125,16 @@ class Gradients:
     @guarded
     def _end_pass(self, number: int) -> None:
         self.read(self._touched.pop(number, ()))
+
+
+class _After:
+    """Tells of a parameter whose gradient goes to a vector that it shares with others."""
+
+    def __init__(self, gradients: Gradients, parameter: torch.Tensor) -> None:
+        self._gradients, self._parameter = gradients, parameter
+
+    def __call__(self, carrier: torch.Tensor) -> None:
+        self._gradients._after_one(self._parameter)
 
 
 def _scale_before(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-# what wrappers put into the names of what they wrap: torch.compile, checkpoint_wrapper
-_WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
+# what wrappers put into the names of what they wrap: torch.compile, checkpoint_wrapper, FullyShardedDataParallel
+_WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+_FSDP = "torch.distributed.fsdp.fully_sharded_data_parallel"
+
+
+class _Flat(NamedTuple):
+    """A parameter that FullyShardedDataParallel has laid into one vector with others.
+
+    carrier: the vector, which autograd gives the gradient. is_sharded: each process has a part of it.
+    is_recorded_here: this process is the one of those with the same part that records it.
+    """
+
+    carrier: torch.Tensor
+    is_sharded: bool
+    is_recorded_here: bool
 
 
 class Parameters:
@@ -18,13 +32,14 @@ class Parameters:
     def __init__(self, model: nn.Module) -> None:
         self.by_name = {clean_name(name): one for name, one in model.named_parameters()}
         self._names = {id(one): name for name, one in self.by_name.items()}
+        self._flat = _flattened(model)
         self._frozen = {name: one for name, one in self.by_name.items() if not one.requires_grad}
         self.aliases = self._find_aliases()
-        self.are_sharded = any(is_sharded(one) for one in self.by_name.values())
+        self.are_sharded = any(self.is_sharded(one) for one in self.by_name.values())
 
     def forget(self) -> None:
         """Let go of the parameters."""
-        self.by_name, self._names, self._frozen = {}, {}, {}
+        self.by_name, self._names, self._frozen, self._flat = {}, {}, {}, {}
 
     def _find_aliases(self) -> set[str]:
         """The names of parameters whose numbers are those of another: tied by their memory."""
@@ -41,6 +56,28 @@ class Parameters:
     def name_of(self, parameter: torch.Tensor) -> str:
         """The name of a parameter of the model."""
         return self._names[id(parameter)]
+
+    def carrier_of(self, parameter: torch.Tensor) -> torch.Tensor:
+        """The tensor to which autograd gives the parameter's gradient."""
+        flat = self._flat.get(id(parameter))
+        return parameter if flat is None else flat.carrier
+
+    def is_sharded(self, parameter: torch.Tensor) -> bool:
+        """Whether each process holds a part of the parameter only."""
+        flat = self._flat.get(id(parameter))
+        return is_sharded(parameter) if flat is None else flat.is_sharded
+
+    def is_recorded_here(self, parameter: torch.Tensor, rank: int) -> bool:
+        """Whether this process records the parameter: every one its shards, the first one what all have alike."""
+        if flat := self._flat.get(id(parameter)):
+            return flat.is_recorded_here if flat.is_sharded else rank == 0
+        if not is_sharded(parameter):
+            return rank == 0
+        place = parameter.device_mesh.get_coordinate()
+        return place is not None and all(
+            how.is_shard() or (how.is_replicate() and at == 0)
+            for how, at in zip(parameter.placements, place, strict=True)
+        )
 
     def of(self, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
         """The parameters that an optimiser has."""
@@ -80,14 +117,21 @@ def local_part(tensor: torch.Tensor) -> torch.Tensor:
     return local.detach()
 
 
-def is_recorded_here(tensor: torch.Tensor, rank: int) -> bool:
-    """Whether this process records the tensor: every one its shards, the first one what all have alike."""
-    if not is_sharded(tensor):
-        return rank == 0
-    place = tensor.device_mesh.get_coordinate()
-    return place is not None and all(
-        how.is_shard() or (how.is_replicate() and at == 0) for how, at in zip(tensor.placements, place, strict=True)
-    )
+def _flattened(model: nn.Module) -> dict[int, _Flat]:
+    """What FullyShardedDataParallel has done to the parameters of a model, by their ids.
+
+    Its names are private; fully_shard, which has taken its place, makes DTensors and needs none of this.
+    """
+    found: dict[int, _Flat] = {}
+    for module in model.modules():
+        handle = getattr(module, "_handle", None)
+        if type(module).__module__ != _FSDP or handle is None:
+            continue
+        carrier = handle.flat_param
+        replicas = getattr(module, "_inter_node_pg", None)  # of hybrid sharding: those with the same shards
+        flat = _Flat(carrier, handle.uses_sharded_strategy, replicas is None or replicas.rank() == 0)
+        found.update((id(one), flat) for one in (carrier, *(carrier._params or ()), *(carrier._shared_params or ())))
+    return found
 
 
 def in_memory_order(tensor: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from barograph.integrations.torch.activations import Activations
 from barograph.integrations.torch.gradients import KIND as GRADIENTS
 from barograph.integrations.torch.gradients import Gradients
 from barograph.integrations.torch.look import Look
-from barograph.integrations.torch.parameters import Parameters, is_recorded_here, is_sharded
+from barograph.integrations.torch.parameters import Parameters
 from barograph.integrations.torch.taking import Taker
 from barograph.integrations.torch.updates import SAMPLE, UpdateSample
 from barograph.open_runs import current_run
@@ -179,7 +179,7 @@ class Watch:
         mine = self._recorded(self._parameters.of(optimizer), run)
         step = self._own_step() if self._own_step is not None else turn.step
         total = f"{GRADIENTS}/optimizer{turn.index}" if turn.index else GRADIENTS
-        turn.look = Look(run, step, total, {name for name, one in mine.items() if is_sharded(one)})
+        turn.look = Look(run, step, total, {name for name, one in mine.items() if self._parameters.is_sharded(one)})
         turn.settles_late, turn.are_unscaled = has_closure or gradients_are_final, gradients_are_final
         if self._gradients is not None:
             if gradients_are_final:
@@ -258,7 +258,7 @@ class Watch:
         return _SAMPLING if self._schedule.wants_histogram(step) else 0
 
     def _recorded(self, parameters: Mapping[str, torch.Tensor], run: Run) -> dict[str, torch.Tensor]:
-        return {name: one for name, one in parameters.items() if is_recorded_here(one, run.rank)}
+        return {name: one for name, one in parameters.items() if self._parameters.is_recorded_here(one, run.rank)}
 
     def _find_run(self) -> Run | None:
         return self.run

@@ -43,6 +43,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 wrapped = fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
 """
+_FLAT = """
+from torch.distributed.fsdp import FullyShardedDataParallel, ShardingStrategy
+wrapped = FullyShardedDataParallel(
+    model, use_orig_params=True, device_id=torch.device("cpu"), sharding_strategy=ShardingStrategy.{strategy}
+)
+"""
 
 
 def trained_by_two(wrapping: str, folder: Path) -> RunView:
@@ -86,9 +92,10 @@ def test_replicas_write_reduced_gradients_once_and_activations_each(tmp_path: Pa
     assert view.histogram("activations/0").records[0].count == 16 * 8
 
 
-def test_shards_are_added_up_when_they_are_read(tmp_path: Path) -> None:
-    """Each rank writes its shards; read, they are the record of the whole weight and gradient."""
-    view = trained_by_two(_SHARDED, tmp_path)
+@pytest.mark.parametrize("wrapping", [_SHARDED, _FLAT.format(strategy="FULL_SHARD")], ids=["fully_shard", "FSDP"])
+def test_shards_are_added_up_when_they_are_read(wrapping: str, tmp_path: Path) -> None:
+    """Each rank writes its shards; read, they are the record of the whole weight and gradient before clipping."""
+    view = trained_by_two(wrapping, tmp_path)
     for name, gradient in gradients_of_one().items():
         for key in (f"gradients/{name}", f"weights/{name}"):
             assert view.histogram(key).steps.tolist() == [0, 1]
@@ -100,5 +107,14 @@ def test_shards_are_added_up_when_they_are_read(tmp_path: Path) -> None:
             rtol=1e-4,
         )
         assert f"gradients/{name}/norm" not in view.metrics()
-        assert view.metric(f"updates/{name}/ratio").steps.tolist()[0] in (0, 1)
+        assert 0 in view.metric(f"updates/{name}/ratio", rank=None).steps
     assert view.histogram("activations/0").records[0].count == 16 * 8
+
+
+def test_what_a_sharding_wrapper_has_not_sharded_is_written_once(tmp_path: Path) -> None:
+    """Under NO_SHARD every process has everything, as under DistributedDataParallel."""
+    view = trained_by_two(_FLAT.format(strategy="NO_SHARD"), tmp_path)
+    for name, gradient in gradients_of_one().items():
+        assert view.metric(f"gradients/{name}/norm", rank=None).steps.tolist() == [0, 1]
+        assert view.metric(f"gradients/{name}/norm").values[0] == pytest.approx(float(gradient.norm()), rel=1e-5)
+        assert view.histogram(f"weights/{name}").records[0].count == gradient.numel()

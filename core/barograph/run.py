@@ -18,6 +18,8 @@ from barograph.values import Deferred, clean_key, clean_step, readable
 from barograph.voice import say, warn
 
 if TYPE_CHECKING:
+    from barograph.artifacts.artifact import Artifact
+    from barograph.artifacts.recorder import ArtifactRecorder
     from barograph.starting import Recording
     from barograph.tensors.statistics import Statistics
 
@@ -26,6 +28,7 @@ _NAMES_A_FRAME = 10_000
 _TEXT_IN_RECORD = 64 * 1024  # characters; a longer text goes into a file of its own
 _MANY_KEYS = 10_000
 _DEVICE_WAIT_S = 2.0  # at the end of a run, for values that are still on a device
+_ARTIFACTS_WAIT_S = 3.0  # and for artifacts whose content is still being read
 
 
 class Run:
@@ -43,6 +46,7 @@ class Run:
         self._journal_log = self._journal.log
         self._lock = threading.RLock()
         self._arriving = Arriving()
+        self._artifacts: ArtifactRecorder | None = None
         self._hooks: dict[str, float] = {}
         self._slow_s = 0.0
         self._spent_before_s = 0.0  # until it was opened again, if it was
@@ -234,6 +238,45 @@ class Run:
                 journal.statistics(payload)
 
     @guarded
+    def log_artifact(
+        self,
+        path: str | os.PathLike[str],
+        kind: str = "file",
+        name: str | None = None,
+        *,
+        copy: bool | None = None,
+        metadata: Mapping[str, object] | None = None,
+        step: int | None = None,
+    ) -> Artifact | None:
+        """Keep a file or folder that this run made; None, with a warning, if there is none.
+
+        kind: model, checkpoint, data, figure, file, directory, or another word. name: default the last part of the
+        path; a name given again is its next version. copy: True for a copy in the store, made before this returns;
+        False to note only where it lies, its content being read on the side; None copies up to the setting
+        artifact_copy_limit_bytes. The same content is kept once in a store.
+        """
+        recorder = self._artifact_recorder()
+        if recorder is None:
+            return None
+        return recorder.log(path, kind, name, copy, metadata, self._key_and_step("artifact", step)[1])
+
+    def use_artifact(
+        self, source: str | os.PathLike[str] | Artifact, kind: str | None = None, name: str | None = None
+    ) -> Path:
+        """Note that this run uses a file or folder, and return where it can be read.
+
+        source: a path; or the name of an artifact in the store (the newest of that name; `name:2` the second version of
+        its newest run), its digest, or an Artifact, of any run. Raises StoreError if what was asked for by name, digest
+        or Artifact is gone or is not what it was; a name that nothing has gives a warning and is taken for a path.
+        """
+        from barograph.artifacts.using import find
+
+        artifact = find(source, self.store_path, self._warn_once)
+        path = Path(os.fsdecode(source)) if artifact is None else artifact.local_path()  # type: ignore[arg-type]
+        self._note_use(source if artifact is None else artifact, kind, name)
+        return path
+
+    @guarded
     def event(self, name: str, **data: object) -> None:
         """Note that something happened, with whatever belongs to it; the step is that of the newest point."""
         from barograph.capture.plain import to_plain
@@ -274,8 +317,12 @@ class Run:
         start = time.perf_counter()
         left_s = self._recording.settings.exit_timeout_s if timeout_s is None else timeout_s
         open_runs.remove(self)
+        if self._recording.capturing is not None:
+            self._recording.capturing.finish(left_s / 2)
         self._recording.stop_sampling(min(1.0, left_s))
         self._wait_for_device(min(_DEVICE_WAIT_S, left_s))
+        if self._artifacts is not None and self._artifacts.pid == self.pid:
+            self._artifacts.close(min(_ARTIFACTS_WAIT_S, left_s / 2))
         duration_s = time.monotonic() - self._started
         summary = self._journal.summary()
         overhead = self.overhead
@@ -315,6 +362,8 @@ class Run:
             self._started = time.monotonic()
             self.is_finished = False
         self._recording.start_sampling(self._write_system)
+        if self._recording.capturing is not None:
+            self._recording.capturing.go_on()
         open_runs.add(self)
 
     def __enter__(self) -> Self:
@@ -359,6 +408,11 @@ class Run:
     def log_environment(self, environment: Mapping[str, object]) -> None:
         """Add to what is known of machine, packages and code."""
         self._record("environment", None, environment=dict(environment))
+
+    def look_again(self) -> None:
+        """Have what was imported since the last look recorded, soon and in the background."""
+        if self._recording.capturing is not None:
+            self._recording.capturing.look_again()
 
     def log_scalars(self, names: tuple[str, ...], values: Sequence[float], step: int) -> None:
         """Write doubles that need no conversion, without counting a call."""
@@ -434,6 +488,28 @@ class Run:
             journal.record(kind, step, None, **body)
         except ValueError as error:
             self._warn_once("size", f"a record of kind {kind!r} was not kept: {error}")
+
+    def _artifact_recorder(self) -> ArtifactRecorder | None:
+        """Who keeps the artifacts: one in each process; None where nothing is kept (any more)."""
+        if self._recording.settings.mode == "disabled" or self._writable() is None:
+            return None
+        with self._lock:
+            if self._artifacts is None or self._artifacts.pid != self.pid:
+                from barograph.artifacts.recorder import ArtifactRecorder
+
+                limit_bytes = self._recording.settings.artifact_copy_limit_bytes
+                self._artifacts = ArtifactRecorder(self.id, self.store_path, limit_bytes, self._record, self._warn_once)
+            return self._artifacts
+
+    @guarded
+    def _note_use(self, source: object, kind: str | None, name: str | None) -> None:
+        from barograph.artifacts.artifact import Artifact
+
+        recorder = self._artifact_recorder()
+        if recorder is not None and isinstance(source, Artifact):
+            recorder.use(source, kind, name, self.last_step)
+        elif recorder is not None:
+            recorder.use_path(source, kind, name, self.last_step)
 
     def _put_file(self, data: bytes, suffix: str) -> str | None:
         try:

@@ -40,7 +40,23 @@ class Settings:
     )
     overhead_budget: float = _setting(0.02, "BAROGRAPH_OVERHEAD_BUDGET", "share of the training's time we may take")
     native: bool = _setting(True, "BAROGRAPH_NATIVE", "use the C extensions where they were built")
-    capture: bool = _setting(True, "BAROGRAPH_CAPTURE", "record code, packages and machine at the start of a run")
+    artifact_copy_limit_bytes: int = _setting(
+        1 << 30, "BAROGRAPH_ARTIFACT_COPY_LIMIT_BYTES", "bytes of an artifact that is copied unless told otherwise"
+    )
+    capture: bool = _setting(True, "BAROGRAPH_CAPTURE", "record what surrounds the training; the next four are parts")
+    capture_environment: bool = _setting(
+        True, "BAROGRAPH_CAPTURE_ENVIRONMENT", "command line, chosen variables, packages, machine"
+    )
+    capture_code: bool = _setting(
+        True, "BAROGRAPH_CAPTURE_CODE", "commit, uncommitted changes, new and imported sources, cells of a notebook"
+    )
+    capture_seeds: bool = _setting(
+        True, "BAROGRAPH_CAPTURE_SEEDS", "digests of random states, switches of determinism, numbers of threads"
+    )
+    capture_console: bool = _setting(True, "BAROGRAPH_CAPTURE_CONSOLE", "what goes to stdout and stderr")
+    console_limit_bytes: int = _setting(
+        10 * 1024 * 1024, "BAROGRAPH_CONSOLE_LIMIT_BYTES", "bytes kept of it; then only its end"
+    )
 
     reproduces: str | None = _setting(
         None, "BAROGRAPH_REPRODUCES", "RUN:MARK, the run that this process repeats; set by `barograph reproduce`"

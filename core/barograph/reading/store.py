@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from barograph.artifacts.artifact import Artifact
 from barograph.errors import AmbiguousRunError, RunIsLiveError, RunNotFoundError, StoreError
 from barograph.store.catalogue import Catalogue
 from barograph.store.index import Index
@@ -15,6 +17,7 @@ from barograph.store.overview import LIVE, Overview
 from barograph.store.sealing import SealResult, seal
 from barograph.store.trash import move_to_trash
 
+from .artifacts import missing, pick
 from .params import flat
 from .tables import Tables
 from .view import RunView
@@ -109,6 +112,31 @@ class Store:
         that is no SELECT or cannot be understood. The relation can be used as long as this store object lives.
         """
         return self._tables.query(query)
+
+    def artifacts(self, kind: str | None = None, role: str | None = None) -> list[Artifact]:
+        """The files and folders that any run made (role "output") or used ("input"), or only those of a kind, by time.
+
+        A run that cannot be read is left out.
+        """
+        found: list[Artifact] = []
+        for view in self.runs():
+            with suppress(StoreError):
+                found += view.artifacts(kind, role)
+        return sorted(found, key=lambda artifact: artifact.time_s)
+
+    def artifact(self, name: str) -> Artifact:
+        """One artifact: the newest of a name, `name:2` for the second in its newest run, or by its digest's beginning.
+
+        Raises StoreError where nothing answers to it.
+        """
+        by_run: dict[str, list[Artifact]] = {}
+        every = self.artifacts()
+        for artifact in every:
+            by_run.setdefault(artifact.run_id, []).append(artifact)
+        picked = [one for of_run in by_run.values() if (one := pick(of_run, name)) is not None]
+        if not picked:
+            raise missing(name, str(self.path), every)
+        return max(picked, key=lambda one: (one.name == name, one.role == "output", one.time_s))
 
     def seal(self, run: RunView | str) -> SealResult:
         """Seal what nobody writes to any more in a run: see `barograph.store.sealing.seal`."""

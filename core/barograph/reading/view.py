@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from barograph.artifacts.artifact import Artifact
 from barograph.errors import RunNotFoundError, StoreError
 from barograph.journal.reader import Record
 from barograph.store.catalogue import Catalogue
@@ -19,6 +20,7 @@ from barograph.store.digest import Damage, Statistics, merged
 from barograph.store.layout import RunFolder
 from barograph.store.overview import EMPTY, LIVE, Overview, decisive_sources, visible_damage
 
+from .artifacts import artifacts_of, missing, pick
 from .histogram import Histogram, histogram_keys, merged_histogram
 from .metric import Attempt, Metric, checked_attempt, merged_metric
 from .params import flat
@@ -275,6 +277,21 @@ class RunView:
     def tables(self, key: str | None = None) -> list[Table]:
         """The tables, or only those under a key."""
         return _of_key(key, [table_of(record, self._folder) for record in self._records("table")])
+
+    def artifacts(self, kind: str | None = None, role: str | None = None) -> list[Artifact]:
+        """The files and folders that it made (role "output") or used ("input"), or only those of a kind, by time."""
+        found = artifacts_of(
+            self.records("artifact", None), self.id, self.path.parent.parent, is_live=self.status in LIVE
+        )
+        return [one for one in found if kind in (None, one.kind) and role in (None, one.role)]
+
+    def artifact(self, name: str) -> Artifact:
+        """One artifact: the newest of a name, `name:2` for the second of it, or by the beginning of its digest."""
+        found = self.artifacts()
+        artifact = pick(found, name)
+        if artifact is None:
+            raise missing(name, f"run {self.name} ({self.id})", found)
+        return artifact
 
     @property
     def environment(self) -> dict[str, Any]:

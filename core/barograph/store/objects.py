@@ -52,7 +52,7 @@ class Objects:
     def put(self, data: bytes) -> str:
         """Keep some bytes and return their digest."""
         digest = digest_of(data)
-        if not self._renew(digest, len(data)):
+        if not self.renew(digest, len(data)):
             with self._new_file() as (file, temporary):
                 file.write(data)
                 file.close()
@@ -68,7 +68,7 @@ class Objects:
         with self._new_file() as (file, temporary):
             digest, size_bytes = hash_file(os.path.realpath(path), copy_to=file)
             file.close()
-            if not self._renew(digest, size_bytes):
+            if not self.renew(digest, size_bytes):
                 self._place(temporary, digest)
             return digest, size_bytes
 
@@ -103,6 +103,17 @@ class Objects:
         """Whether an object is there; its bytes are not looked at."""
         path = self.path(digest)
         return path.is_file() and not path.is_symlink()
+
+    def renew(self, digest: str, size_bytes: int) -> bool:
+        """Whether an object is there in its full size; its date is then now. Where that may not be set: no."""
+        path = self.path(digest)
+        try:
+            if not self.has(digest) or path.stat().st_size != size_bytes:
+                return False
+            os.utime(path)
+        except (FileNotFoundError, PermissionError):
+            return False
+        return True
 
     def sync(self, digest: str) -> None:
         """Bring an object onto the disk itself, against a power cut; takes as long as the disk does."""
@@ -151,17 +162,6 @@ class Objects:
         if match is None:
             raise StoreError(f"{self.folder}: {digest[:100]!r} is not the name of an object and was refused.")
         return f"{match[1][:2]}/{match[1]}"
-
-    def _renew(self, digest: str, size_bytes: int) -> bool:
-        """Whether an object is there in its full size; its date is then now. Where that may not be set: no."""
-        path = self.path(digest)
-        try:
-            if not self.has(digest) or path.stat().st_size != size_bytes:
-                return False
-            os.utime(path)
-        except (FileNotFoundError, PermissionError):
-            return False
-        return True
 
     def _place(self, temporary: Path, digest: str) -> None:
         path = self.path(digest)

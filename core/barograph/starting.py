@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from barograph import guard, open_runs
-from barograph.capture.environment import capture_environment_fast, capture_environment_slow
+from barograph.capture.capturing import Capturing
 from barograph.disabled import NoJournal
 from barograph.identity import Process, new_name, this_process
 from barograph.journal.writer import Journal
@@ -30,9 +30,6 @@ from barograph.system.machine import boot_id, host_name, process_start_s
 from barograph.system.sampler import SystemSampler
 from barograph.version import __version__
 from barograph.voice import say, warn
-
-# A thread begins with the interpreter in its hands; giving it back at once spares init() 5 ms.
-_YIELD_S = 0.05
 
 _starts = 0  # how many runs this process has begun: the n-th init() of every rank is the same run
 
@@ -87,9 +84,7 @@ def init(
     run = Run(recording)
     if config is not None:
         run.log_config(config)
-    if settings.capture and settings.mode == "on":
-        _capture(run, capture_environment_fast)
-        _capture_in_background(run)
+    recording.start_capturing(run, is_part=parent is not None)
     run.start()
     run.spent("init", time.perf_counter() - start - run.overhead["total_s"])
     recording.say_begin()
@@ -148,6 +143,7 @@ class Recording:
     speaks: bool
     calls: int = 0
     sampler: SystemSampler | None = None
+    capturing: Capturing | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -183,6 +179,22 @@ class Recording:
             return
         self.sampler = SystemSampler(emit, self.settings.system_every_s, disk_path=self.store)
         self.sampler.start()
+
+    def start_capturing(self, run: Run, is_part: bool) -> None:
+        """Begin to record what surrounds the training. is_part: whether another run has been told most of it."""
+        settings = self.settings
+        if settings.mode == "disabled" or not settings.capture:
+            return
+        self.capturing = Capturing(
+            run.log_environment,
+            functools.partial(_report_capture, run),
+            self.store,
+            share=run.overhead_budget,
+            environment=settings.capture_environment,
+            code=settings.capture_code and self.process.rank == 0,
+            is_part=is_part,
+        )
+        self.capturing.start()
 
     def stop_sampling(self, timeout_s: float) -> None:
         """Take a last sample and end the thread."""
@@ -344,24 +356,10 @@ def _calls_so_far(folder: RunFolder) -> int:
     return max(last, default=-1) + 1
 
 
-def _capture(run: Run, look: Callable[[], Mapping[str, object]]) -> None:
-    try:
-        run.log_environment(look())
-    except Exception as error:
-        if guard.raise_errors:
-            raise
-        guard.report(run, "capture", error)
-
-
-def _capture_in_background(run: Run) -> None:
-    def capture() -> None:
-        time.sleep(_YIELD_S)
-        _capture(run, capture_environment_slow)
-
-    try:
-        threading.Thread(target=capture, name="barograph-capture", daemon=True).start()
-    except RuntimeError:  # no more threads: what takes longer is left out
-        pass
+def _report_capture(run: Run, error: Exception) -> None:
+    if guard.raise_errors:
+        raise error
+    guard.report(run, "capture", error)
 
 
 def _check(**arguments: Any) -> None:

@@ -1,11 +1,11 @@
-"""What surrounded a training, as JSON: interpreter, arguments, launcher, code, packages, machine."""
+"""What surrounded a training, as JSON: interpreter, arguments, launcher, packages, machine."""
 
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from barograph.capture.packages import installed_packages, loaded_packages
+from barograph.capture.packages import installed_packages, loaded_packages, package_origins
 
 # The only variables that are ever kept: who this process is among others, which devices it sees, and what changes how
 # numbers are computed. All others are none of a recorder's business, and many hold secrets.
@@ -42,7 +42,6 @@ def capture_environment_fast() -> dict[str, Any]:  # Any: JSON
     """
     from barograph.capture.redaction import redact_text  # a slow import, as all that stand in functions here
 
-    entry = _entry()
     return {
         "complete": False,
         "python": {
@@ -53,39 +52,36 @@ def capture_environment_fast() -> dict[str, Any]:  # Any: JSON
             "prefix": sys.prefix,
         },
         "platform": sys.platform,
-        "entry": entry,
+        "entry": describe_entry(),
         "arguments": _command_line(getattr(sys, "argv", [])),  # an embedded interpreter has none
         "command": _command_line(sys.orig_argv),
-        "folder": str(_working_folder()),
+        "parsed": _parsed_arguments(),
+        "folder": str(working_folder()),
         "variables": {name: redact_text(os.environ[name]) for name in VARIABLES if name in os.environ},
         "container": next((name for name, path in _CONTAINERS if os.path.exists(path)), None),
         "service": next((name for name, variable in _SERVICES if variable in os.environ), None),
         "loaded": loaded_packages(),
-        "git": _git(entry),
     }
 
 
 def capture_environment_slow() -> dict[str, Any]:  # Any: JSON
-    """What takes its time: installed packages, the machine and its GPUs, what only git can tell.
+    """What takes its time: installed packages and where they are from, numerical libraries, the machine and its GPUs.
 
-    For a background thread: some ms of Python, the rest is waiting. "complete" is True.
+    For a background thread: some ms of Python, the rest is waiting.
     """
-    from barograph.capture.git import ask_git
+    from barograph.capture.libraries import describe_libraries
     from barograph.system.machine import describe_machine
 
-    git = _git(_entry())
-    if git is not None:
-        git |= ask_git(Path(git["root"]))
     return {
-        "complete": True,
         "packages": installed_packages(),
+        "origins": package_origins(),
         "loaded": loaded_packages(),
+        "libraries": describe_libraries(),
         "machine": describe_machine(),
-        "git": git,
     }
 
 
-def _entry() -> dict[str, str | None]:
+def describe_entry() -> dict[str, str | None]:
     """What was started, as "kind": script, module, notebook, command (-c), interactive or frozen; "path"; "module"."""
     main = sys.modules.get("__main__")
     path, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
@@ -104,15 +100,39 @@ def _entry() -> dict[str, str | None]:
     return {"kind": kind, "path": path, "module": module}
 
 
-def _git(entry: dict[str, str | None]) -> dict[str, Any] | None:
-    """The repository of the script that was started, else the one around the working folder."""
-    from barograph.capture.git import describe_git
+def _parsed_arguments() -> dict[str, Any] | None:  # Any: JSON
+    """The arguments as the script has them after parsing: a Namespace of argparse or absl's flags.
 
-    script = Path(entry["path"]).parent if entry["path"] else None
-    return (describe_git(script) if script is not None else None) or describe_git(_working_folder())
+    Only what the script keeps under a name of its own module can be seen; what lives in a function is in `arguments` as
+    given, and in the run's configuration if the script passes it on.
+    """
+    namespace = getattr(sys.modules.get("argparse"), "Namespace", None)
+    if namespace is not None:
+        for value in list(vars(sys.modules.get("__main__", sys)).values()):
+            if isinstance(value, namespace):
+                return _plain_arguments(vars(value))
+    flags = getattr(sys.modules.get("absl.flags"), "FLAGS", None)
+    if flags is not None and flags.is_parsed():
+        main = sys.argv[0] if sys.argv else ""
+        own = {flag.name: flag.value for flag in flags.get_key_flags_for_module(main)}
+        return _plain_arguments(own)
+    return None
 
 
-def _working_folder() -> Path:
+def _plain_arguments(values: dict[str, Any]) -> dict[str, Any]:
+    from barograph.capture.plain import to_plain
+    from barograph.capture.redaction import redact, redact_argv
+
+    plain = redact(to_plain(values).value)
+    if not isinstance(plain, dict):
+        return {}
+    # As on a command line, where --token gives a token even if it is short.
+    return {
+        name: redact_argv([f"--{name}", value])[1] if isinstance(value, str) else value for name, value in plain.items()
+    }
+
+
+def working_folder() -> Path:
     try:
         return Path.cwd()
     except OSError:  # it was deleted, or may not be read any more

@@ -1,9 +1,9 @@
-"""The state of the git repository a training was started from, read from its files; only "changed?" asks git."""
+"""The git repository a training was started from, read from its files; only what changed is asked from git."""
 
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from barograph.capture.redaction import redact_url
 
@@ -61,6 +61,12 @@ class Repository(NamedTuple):
         url = remotes.get(upstream) or remotes.get("origin") or next(iter(remotes.values()), None)
         return None if url is None else redact_url(url)
 
+    def submodules(self) -> list[str]:
+        """The paths of its submodules as .gitmodules lists them, whether they are there or not."""
+        text = _text(self.root / ".gitmodules") or ""
+        lines = (line.partition("=") for line in text.splitlines())
+        return [value.strip().strip('"') for key, sign, value in lines if sign and key.strip().lower() == "path"]
+
     def _packed(self, name: str) -> str | None:
         for line in (_text(self.shared / "packed-refs") or "").splitlines():
             commit, _, ref = line.partition(" ")
@@ -69,7 +75,7 @@ class Repository(NamedTuple):
         return None
 
 
-def describe_git(start: Path) -> dict[str, object] | None:
+def describe_git(start: Path) -> dict[str, Any] | None:  # Any: JSON
     """Root, commit, branch and remote of the repository around a folder; None outside of any. Starts no process."""
     repository = Repository.around(start)
     if repository is None:
@@ -78,43 +84,84 @@ def describe_git(start: Path) -> dict[str, object] | None:
     return {"root": str(repository.root), "commit": commit, "branch": branch, "remote": repository.remote(branch)}
 
 
-def ask_git(root: Path, timeout_s: float = 20.0) -> dict[str, object]:
-    """What only git knows: {"dirty", "changed", "untracked"}, the last two in numbers of files or folders.
+def repository_of(script: str | None, folder: Path) -> dict[str, Any] | None:  # Any: JSON
+    """The same for the repository of the script that was started, else for the one around the working folder."""
+    return (describe_git(Path(script).parent) if script is not None else None) or describe_git(folder)
 
-    Commit and branch are in it too: a repository may keep its refs in another form than files. Takes at most
-    `timeout_s`; empty if git is not installed, refuses or takes longer. Nothing is written into the repository, its
-    file watcher is not started, and Ctrl-C on the terminal does not reach git.
+
+class Changed(NamedTuple):
+    """A tracked file that is not as in the commit. blob: what the commit has, None for a file that is new."""
+
+    path: str
+    blob: str | None
+    is_submodule: bool
+
+
+class Status(NamedTuple):
+    """What only git knows. facts: commit, branch, dirty; changed, untracked as numbers of files or folders."""
+
+    facts: dict[str, object]
+    changed: list[Changed]
+
+
+def ask_git(root: Path, timeout_s: float = 20.0) -> Status | None:
+    """The state of the working copy; None if git is not installed, refuses or takes longer than `timeout_s`.
+
+    Commit and branch are in it too: a repository may keep its refs in another form than files.
     """
-    import subprocess  # a slow import; this is called on a background thread
+    answer = run_git(root, "status", "--porcelain=v2", "--branch", "--no-renames", "-z", timeout_s=timeout_s)
+    if answer is None:
+        return None
+    entries = os.fsdecode(answer).split("\0")
+    headers = dict(entry[2:].split(" ", 1) for entry in entries if entry.startswith("# "))
+    changed = [change for entry in entries if (change := _changed(entry)) is not None]
+    facts: dict[str, object] = {
+        "commit": None if headers.get("branch.oid") == "(initial)" else headers.get("branch.oid"),
+        "branch": None if headers.get("branch.head") == "(detached)" else headers.get("branch.head"),
+        "dirty": bool(changed),
+        "changed": len(changed),
+        "untracked": sum(entry.startswith("? ") for entry in entries),
+    }
+    return Status(facts, changed)
+
+
+def run_git(root: Path, *arguments: str, timeout_s: float = 20.0, given: bytes | None = None) -> bytes | None:
+    """What git answers, from a background thread; None if it is not installed, refuses or takes longer.
+
+    Nothing is written into the repository, its file watcher is not started, and Ctrl-C on the terminal does not reach
+    git. given: what it reads.
+    """
+    import subprocess  # a slow import
 
     # What a hook that started us says about another repository must not decide here.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root)]
-    command += ["status", "--porcelain=v2", "--branch", "--no-renames", "-z"]
+    source = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
     try:
         answer = subprocess.run(
-            command,
+            [*command, *arguments],
             env=environment,
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=timeout_s,
             check=True,
             start_new_session=True,
+            **source,
         )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    entries = answer.stdout.decode("utf-8", "replace").split("\0")
-    headers = dict(entry[2:].split(" ", 1) for entry in entries if entry.startswith("# "))
-    untracked = sum(entry.startswith("? ") for entry in entries)
-    changed = sum(entry[:2] in ("1 ", "2 ", "u ") for entry in entries)
-    return {
-        "commit": None if headers.get("branch.oid") == "(initial)" else headers.get("branch.oid"),
-        "branch": None if headers.get("branch.head") == "(detached)" else headers.get("branch.head"),
-        "dirty": changed > 0,
-        "changed": changed,
-        "untracked": untracked,
-    }
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return bytes(answer.stdout)
+
+
+def _changed(entry: str) -> Changed | None:
+    """An entry of status: "1 XY sub mH mI mW hH hI path", or "u XY sub m1 m2 m3 mW h1 h2 h3 path" for a conflict."""
+    if entry.startswith("1 "):
+        _, _, submodule, *_, blob, _, path = entry.split(" ", 8)
+    elif entry.startswith("u "):
+        _, _, submodule, *_, blob, _, path = entry.split(" ", 10)
+    else:
+        return None
+    return Changed(path, blob if blob.strip("0") else None, submodule.startswith("S"))
 
 
 def _text(path: Path) -> str | None:

@@ -1,9 +1,13 @@
-"""Which distributions are installed, from the names of their folders alone."""
+"""Which distributions are installed, from the names of their folders alone; and which are not from a package index."""
 
+import json
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+from barograph.capture.redaction import redact_url
 
 # name-version.dist-info, or name-version[-py3.11[-platform]].egg-info; names and versions hold no "-" there
 _FOLDER = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-py[\d.]+(?:-.+)?)?\.(?:dist|egg)-info", re.IGNORECASE)
@@ -19,7 +23,22 @@ def installed_packages(paths: Sequence[str] | None = None) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sys.path if paths is None else paths:
         for name, version in _in_folder(path or os.curdir):
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
+            found.setdefault(_normal(name), version)
+    return dict(sorted(found.items()))
+
+
+def package_origins(paths: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:  # Any: JSON
+    """Where distributions are from that were not taken from a package index: a repository, a folder, a file.
+
+    By normalised name: {"url", "editable", "commit", "requested"}, those that apply; credentials are left out of
+    the URL. Source: direct_url.json, PEP 610.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for path in sys.path if paths is None else paths:
+        for name, _, folder in _folders(path or os.curdir):
+            origin = _origin(os.path.join(path or os.curdir, folder))
+            if origin is not None:
+                found.setdefault(_normal(name), origin)
     return dict(sorted(found.items()))
 
 
@@ -38,16 +57,43 @@ def loaded_packages() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _in_folder(path: str) -> Iterator[tuple[str, str]]:
+    for name, version, folder in _folders(path):
+        if version := version or _version_inside(os.path.join(path, folder)) or "":
+            yield name, version
+
+
+def _folders(path: str) -> Iterator[tuple[str, str | None, str]]:
+    """Name, version if the folder's name has it, and folder of each distribution."""
     try:
         names = os.listdir(path)
     except (OSError, TypeError, ValueError):
         return  # a zip file, a folder that is gone, or no path at all
     for name in names:
         if match := _FOLDER.fullmatch(name):
-            yield match["name"], match["version"]
-        elif (match := _BARE.fullmatch(name)) and (version := _version_inside(os.path.join(path, name))):
-            yield match["name"], version
+            yield match["name"], match["version"], name
+        elif match := _BARE.fullmatch(name):
+            yield match["name"], None, name
+
+
+def _origin(folder: str) -> dict[str, Any] | None:
+    try:
+        with open(os.path.join(folder, "direct_url.json"), encoding="utf-8") as file:
+            told = json.load(file)
+        origin: dict[str, Any] = {"url": redact_url(str(told["url"]))}
+        repository, place = told.get("vcs_info") or {}, told.get("dir_info") or {}
+        if place.get("editable"):
+            origin["editable"] = True
+        for name, key in (("commit", "commit_id"), ("requested", "requested_revision")):
+            if key in repository:
+                origin[name] = str(repository[key])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # nearly all have none; or it says nothing
+    return origin
 
 
 def _version_inside(path: str) -> str | None:

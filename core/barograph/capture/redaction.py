@@ -5,12 +5,12 @@ never go: max_tokens, key_dim and pad_token_id stay.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from barograph.capture.secret_names import Secrecy, is_credential, looks_random, secrecy_of
-from barograph.capture.secret_shapes import REDACTED, hide_shapes
+from barograph.capture.secret_shapes import REDACTED, hide_private_keys, hide_shapes
 
 _OPTION = re.compile(r"(?P<name>-{0,2}\+{0,2}[A-Za-z_][\w.@/-]*)(?P<sign>[=:])(?P<value>.*)", re.DOTALL)
 _ONLY_A_SWITCH = re.compile(r"--|-[A-Za-z]\Z")  # what stands before another option has no value
@@ -20,6 +20,8 @@ _SHORT_OPTIONS = ("-p", "-k", "-t")  # password, key, token to some; port, top-k
 _SIGNS = re.compile(r"[:=]+>?")
 _ASSIGNING = (":", "=", ":=", "=>")
 _NAME_BACKWARDS = re.compile(r"[ \t]{0,8}[\"']?\\?(?P<name>[\w.-]{1,64})(?P<before>.?)", re.DOTALL)
+
+_PIECE = 16 * 1024  # characters
 
 # The expressions from here on are kept as text: they are only needed where a name is one of a secret, and compiling
 # them all takes longer than the rest of a run's start.
@@ -80,10 +82,34 @@ def redact_url(url: str) -> str:
 def redact_text(text: str) -> str:
     """A text in which "[redacted]" stands for what has the shape of a secret or is assigned to a secret name.
 
-    Code stays code: `password=args.password` and `token = tokenizer.next()` are no secrets. A long text is best given
-    in pieces of whole lines: 64 KiB take about 10 ms, in which no other thread of Python runs.
+    Code stays code: `password=args.password` and `token = tokenizer.next()` are no secrets. 64 KiB take about 5 ms,
+    in which no other thread of Python runs; `redact_long()` is for what is longer.
     """
     return _redact_assignments(hide_shapes(text))
+
+
+def redact_long(text: str, rest: Callable[[], None]) -> str:
+    """The same for a long text, in pieces of a millisecond, with a call of `rest` after each.
+
+    No line is added and none goes, so that a diff can still be applied.
+    """
+    pieces = []
+    for piece in _pieces(hide_private_keys(text, keep_lines=True)):
+        pieces.append(redact_text(piece))
+        rest()
+    return "".join(pieces)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Whole lines, or parts of very long ones: cut where a text in JSON can be cut without parting a name and value."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        if end < len(text):
+            cuts = (text.rfind(letter, start, end) for letter in "\n,; ")
+            end = 1 + next((cut for cut in cuts if cut > start), end - 1)
+        yield text[start:end]
+        start = end
 
 
 def _redact(value: Any, secrecy: Secrecy) -> Any:

@@ -97,13 +97,30 @@ _HEADER_NAMES = ("uthorization", "UTHORIZATION", "earer", "EARER")
 
 def hide_shapes(text: str) -> str:
     """The text without what has the shape of a credential; linear in its length, whatever it holds."""
-    if "PRIVATE KEY" in text:
-        text = re.sub(_PRIVATE_KEY, rf"\1{REDACTED}\2", text, flags=re.DOTALL)
+    text = hide_private_keys(text)
     if "://" in text:
         text = re.sub(_LOGIN, _hide_login, text)
-    if _RUN.search(text):
-        text = _hide_tokens(_LONG_RUN.sub(_hide_without_beginning, text))
+    if _holds_token(text):
+        text = _hide_all_tokens(text)
     return re.sub(_HEADER, _hide_header, text) if any(name in text for name in _HEADER_NAMES) else text
+
+
+def hide_private_keys(text: str, keep_lines: bool = False) -> str:
+    """The text without private keys. keep_lines: a line for each line that goes, as the hunks of a diff need it."""
+    if "PRIVATE KEY" not in text:
+        return text
+    return re.sub(_PRIVATE_KEY, _hide_lines if keep_lines else rf"\1{REDACTED}\2", text, flags=re.DOTALL)
+
+
+def _holds_token(text: str) -> bool:
+    """Looks at each long run of letters once: a hundredth of the source of a program, which has few and often."""
+    words = {word for word in text.split() if len(word) >= _SHORTEST}
+    runs = "\n".join(set(_RUN.findall("\n".join(words)))) if words else ""
+    return bool(runs) and _hide_all_tokens(runs) != runs
+
+
+def _hide_all_tokens(text: str) -> str:
+    return _hide_tokens(_LONG_RUN.sub(_hide_without_beginning, text))
 
 
 def _hide_tokens(text: str) -> str:
@@ -129,6 +146,12 @@ def _hide_without_beginning(match: re.Match[str]) -> str:
     for shape in _WITHOUT_BEGINNING:
         run = re.sub(shape, rf"\1{REDACTED}", run)
     return run
+
+
+def _hide_lines(match: re.Match[str]) -> str:
+    _, *lines = match[0][len(match[1]) : len(match[0]) - len(match[2])].split("\n")
+    signs = [line[:1] if line[:1] in ("+", "-", " ") else "" for line in lines]  # of a diff
+    return "\n".join([match[1] + REDACTED, *signs]) + match[2]
 
 
 def _hide_login(match: re.Match[str]) -> str:

@@ -70,12 +70,14 @@ class Attachment:
         resume: bool = False,
         joining: Address | None = None,
         in_fit: bool = True,
+        by_workers: bool = False,
     ) -> Run:
         """The run for the fit (or evaluation) that begins now.
 
         config: stored with the run. rank, world: what the framework knows of its processes; with several, rank 0 begins
         without `joining`, tells the others its `address`, and they begin with that. run_id: the id of a run made now;
         resume: go on with that run. in_fit: whether an end() is to follow, without which the run has failed.
+        by_workers: copies of this callback train together, and only the one that asks records.
         """
         if self._in_fit and self.owns_run:
             self.end("failed", "the fit before this one did not come to its end")
@@ -85,7 +87,8 @@ class Attachment:
         elif self._given is not None:
             self._run = self._given
         elif self._is_copy:
-            begin_new = self._begin_for_all if together else self._begin_child
+            begin_alone = self._begin_for_workers if by_workers else self._begin_child
+            begin_new = self._begin_for_all if together else begin_alone
             self._run = self._own = self._usable_own() or begin_new(rank, world)
         elif self._usable_own() is None and (open_run := joinable_run()) is not None:
             self._run = open_run
@@ -166,6 +169,14 @@ class Attachment:
         attempts = RunFolder(Path(store) / RUNS_NAME / run_id).attempts()
         if attempts:
             return starting.join(store, run_id, attempts[-1], rank or 0, world or 1)
+        arguments = {**self._arguments, "store": store, "id": run_id}
+        return starting.init(**arguments, rank=rank, world=world, joinable=False)
+
+    def _begin_for_workers(self, rank: int | None, world: int | None) -> Run:
+        """The original's own run for the first training by workers; a child of it, or of the open run, for others."""
+        store, run_id = self._family.address(self._arguments)
+        if joinable_run() is not None or RunFolder(Path(store) / RUNS_NAME / run_id).path.exists():
+            return self._begin_child()
         arguments = {**self._arguments, "store": store, "id": run_id}
         return starting.init(**arguments, rank=rank, world=world, joinable=False)
 

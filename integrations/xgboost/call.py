@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import FrameType
 from typing import Any
 
+from xgboost import DMatrix
 from xgboost.callback import CallbackContainer, TrainingCallback
 
 
@@ -15,8 +16,9 @@ from xgboost.callback import CallbackContainer, TrainingCallback
 class Call:
     """One call of train() or cv(). Everything is empty or None where it could not be seen.
 
-    container: XGBoost's own holder of this training's callbacks; it lives as long as the call.
-    rounds: how many were asked for. rows: that a round learns from, over all folds.
+    container: XGBoost's own holder of this training's callbacks; it lives as long as the call, as the data does.
+    rounds: how many were asked for. rows: that a round learns from, over all folds. training: what it learns from.
+    evaluated: the sets to evaluate by name; under cv() the test set of each fold.
     """
 
     container: CallbackContainer | None = None
@@ -25,6 +27,13 @@ class Call:
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
     fit: dict[str, Any] = dataclasses.field(default_factory=dict)
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    training: DMatrix | None = None
+    evaluated: list[tuple[str, DMatrix]] = dataclasses.field(default_factory=list)
+
+    @property
+    def training_name(self) -> str:
+        """What the training set is called among those to evaluate, else "train"."""
+        return next((name for name, data in self.evaluated if data is self.training), "train")
 
     @property
     def callbacks(self) -> Iterable[TrainingCallback]:
@@ -47,7 +56,7 @@ def find_call(model: Any) -> Call:
     arguments = caller.f_locals
     folds = getattr(model, "cvfolds", None)
     data = arguments.get("dtrain")
-    call = Call(container, arguments.get("num_boost_round"))
+    call = Call(container, arguments.get("num_boost_round"), training=data)
     call.params = _given(arguments.get("params") or {})
     call.fit = _without_none(
         {
@@ -63,10 +72,12 @@ def find_call(model: Any) -> Call:
     if folds is not None:
         call.fit |= {name: arguments.get(name) for name in ("nfold", "metrics", "stratified", "shuffle", "seed")}
         call.rows = sum(fold.dtrain.num_row() for fold in folds)
+        call.evaluated = [(f"test/fold{number}", fold.dtest) for number, fold in enumerate(folds)]
     elif data is not None:
         call.rows = data.num_row()
+        call.evaluated = [(name, matrix) for matrix, name in arguments.get("evals") or ()]
     if data is not None:
-        evaluated = {name: matrix.num_row() for matrix, name in arguments.get("evals") or ()}
+        evaluated = {name: matrix.num_row() for name, matrix in call.evaluated} if folds is None else {}
         call.data = {**_describe(data), **({"evaluated_rows": evaluated} if evaluated else {})}
     return call
 

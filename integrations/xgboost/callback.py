@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import xgboost
-from xgboost import collective
+from xgboost import Booster, collective
 from xgboost.callback import TrainingCallback
 
 from barograph.attachment import Attachment
 from barograph.guard import guarded
+from barograph.integrations.xgboost import keeping
 from barograph.integrations.xgboost.call import Call, find_call
 from barograph.integrations.xgboost.looks import Looks
-from barograph.integrations.xgboost.model import boosters_of, configuration, learning_rate, portray
-from barograph.integrations.xgboost.stopping import early_stoppings
+from barograph.integrations.xgboost.model import boosters_of, configuration, learning_rate, portray, regularization
+from barograph.integrations.xgboost.predicting import PredictedRows
+from barograph.integrations.xgboost.results import affordable_results
+from barograph.integrations.xgboost.rounds import History, Rounds
+from barograph.integrations.xgboost.stopping import early_stoppings, rules
 from barograph.integrations.xgboost.watching import Watch
 from barograph.run import Run
 from barograph.values import readable
-
-# A metric's scores by data set and metric; pairs of mean and standard deviation under cv().
-_History = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does not follow the framework's imports
@@ -30,17 +31,33 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     run: the run to write to; without one the run that is open is used and left open, and if none is, a run is made and
     closed. watch_every: look into the booster at every so many rounds, 0 for never; default as often as the run's
-    overhead budget allows (looks.py says what is found). init_arguments: of `barograph.init`, for a run that is made.
+    overhead budget allows (looks.py says what is found). log_model: keep the trained model, as train() returns it, as
+    the artifact "model". log_predictions: of so many fixed rows of the last evaluation set keep label, prediction and
+    score, evaluation by evaluation (predicting.py). init_arguments: of `barograph.init`, for a run that is made.
 
     The step is the round, counted from 0 as XGBoost does; a model that is trained further goes on with its own count.
-    Of the workers of a distributed training only that of rank 0 records, and no worker waits for another.
+    Of the workers of a distributed training (dask, say) only that of rank 0 records, and no worker waits for another;
+    rows and throughput are that worker's. Its run is the one named here, though `run` stays None in the process that
+    gave the callback to the workers; a second training with the same callback is a child of the first.
     """
 
-    def __init__(self, run: Run | None = None, *, watch_every: int | None = None, **init_arguments: Any) -> None:
+    def __init__(
+        self,
+        run: Run | None = None,
+        *,
+        watch_every: int | None = None,
+        log_model: bool = True,
+        log_predictions: int = 0,
+        **init_arguments: Any,
+    ) -> None:
         super().__init__()
         if watch_every is not None and watch_every < 0:
             raise ValueError(f"watch_every must be a number of rounds, or 0 for no looks, got {watch_every}")
+        if log_predictions < 0:
+            raise ValueError(f"log_predictions must be a number of rows, or 0 for none, got {log_predictions}")
         self.watch_every = watch_every
+        self.log_model = log_model
+        self.log_predictions = log_predictions
         self._attachment = Attachment(run, **init_arguments)
         self._fit: _Fit | None = None
 
@@ -56,29 +73,40 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             self._begin_fit(model)
         return model
 
-    def before_iteration(self, model: Any, epoch: int, evals_log: _History) -> bool:
+    def before_iteration(self, model: Any, epoch: int, evals_log: History) -> bool:
         """Take the time."""
         if self._fit is not None:
             self._fit.history = evals_log
             self._fit.round_began_s = time.perf_counter()
         return False
 
-    def after_iteration(self, model: Any, epoch: int, evals_log: _History) -> bool:
+    def after_iteration(self, model: Any, epoch: int, evals_log: History) -> bool:
         """Record the round."""
-        if self._fit is not None:
-            self._record_round(self._fit, epoch)
-            if self._fit.looks is not None and self._fit.looks.are_due(epoch):
-                self._look(self._fit.looks, model, self._fit, epoch)
+        fit = self._fit
+        if fit is not None:
+            self._record_round(fit, epoch)
+            if fit.looks is not None and fit.looks.are_due(epoch):
+                self._look(fit.looks, model, fit, epoch)
+            if fit.predicted is not None:
+                self._record_predictions(fit.predicted, boosters_of(model), fit.last_step)
         return False
 
     def after_training(self, model: Any) -> Any:
-        """Record what the training came to, and why it ended."""
-        if self._fit is not None:
-            self._record_missed_round(self._fit, model)
-            self._record_model(self._fit, model)
-            self._end_fit(self._fit)
-            self._fit = None
+        """Record what the training came to, unless that waits until the other callbacks are done with the model."""
+        if self._fit is not None and self._fit.watch is None:
+            self._finish(model)
         return model
+
+    def _finish(self, model: Any) -> None:
+        """Record the model that the training returns, and why it ended."""
+        fit, self._fit = self._fit, None
+        if fit is not None:
+            self._record_missed_round(fit, model)
+            if fit.predicted is not None:
+                self._record_predictions(fit.predicted, boosters_of(model), fit.last_step, is_last=True)
+            self._record_model(fit, model)
+            self._record_results(fit, model)
+            self._end_fit(fit)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_fit": None}  # a copy is not in the middle of a training
@@ -86,8 +114,9 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     @guarded
     def _begin_fit(self, model: Any) -> None:
         # Of workers that train together only this one records, whichever rank a launcher gave it.
-        rank, world = (0, 1) if collective.is_distributed() else (None, None)
-        run = self._attachment.begin(rank=rank, world=world)
+        by_workers = collective.is_distributed()
+        rank, world = (0, 1) if by_workers else (None, None)
+        run = self._attachment.begin(rank=rank, world=world, by_workers=by_workers)
         call, first_round = find_call(model), model.num_boosted_rounds()
         text = boosters_of(model)[0].save_config()
         config = configuration(text)
@@ -96,31 +125,30 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
                 "params": call.params,
                 "fit": {**call.fit, "first_round": first_round, "workers": collective.get_world_size()},
                 "model": {"name": config["gradient_booster"]["name"], "booster": config},
+                "regularization": {**regularization(config), "early_stopping": rules(call.callbacks)},
                 "data": call.data,
                 "framework": {"name": "xgboost", "version": xgboost.__version__},
             }
         )
+        keeping.log_data(run, call)
         offset = self._attachment.start_fit(first_round, framework="xgboost", rounds=call.rounds)
-        fit = _Fit(run, call, first_round, offset)
+        objective = None if "objective_function" in call.fit else config["objective"]["name"]
+        fit = _Fit(run, call, Rounds(run, call.rows), first_round, offset, objective)
         if call.container is not None:
-            fit.watch = Watch(run, call.container, model, BarographCallback, learning_rate(text), self._fail)
+            rate = learning_rate(text)
+            fit.watch = Watch(run, call.container, model, BarographCallback, rate, self._fail, self._finish)
         if self.watch_every != 0:
             fit.looks = Looks(run, config, first_round == 0, self.watch_every)
+        if self.log_predictions:
+            fit.predicted = PredictedRows(run, self.log_predictions, call, objective)
         self._fit = fit
 
     @guarded
     def _record_round(self, fit: _Fit, epoch: int) -> None:
         duration_s = time.perf_counter() - fit.round_began_s
         fit.recorded = epoch + 1
-        values = {"epoch": fit.first_round + epoch, "time/step_s": duration_s}
-        if fit.call.rows is not None:
-            values["throughput/samples_per_s"] = fit.call.rows / duration_s
-        if fit.watch is not None and fit.watch.rate is not None:
-            values["lr/eta"] = fit.watch.rate
-        values |= _scores(fit.history)
-        if fit.watch is not None:
-            values |= _scores_of_folds(fit.watch.fold_scores)
-        fit.run.log(values, fit.last_step)
+        rate, folds = (fit.watch.rate, fit.watch.fold_scores) if fit.watch is not None else (None, ())
+        fit.rounds.record(fit.last_step, fit.first_round + epoch, duration_s, rate, fit.history, folds)
 
     @guarded
     def _look(self, looks: Looks, model: Any, fit: _Fit, epoch: int) -> None:
@@ -135,18 +163,39 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             self._record_round(fit, done - 1)
 
     @guarded
+    def _record_predictions(
+        self, predicted: PredictedRows, boosters: Sequence[Booster], step: int, is_last: bool = False
+    ) -> None:
+        predicted.record(boosters, step, is_last)
+
+    @guarded
     def _record_model(self, fit: _Fit, model: Any) -> None:
-        """Record the importance of the features and the shape of the trees, of each fold under cv()."""
+        """Record importance, trees and content, of each fold under cv(), and keep the model itself."""
         boosters = boosters_of(model)
+        raws = [booster.save_raw("ubj") for booster in boosters]
         # What XGBoost estimates in the first round, base_score above all, is not in the configuration before it.
         config = configuration(boosters[0].save_config())
         fit.run.log_config({"model": {"booster": {"learner_model_param": config["learner_model_param"]}}})
-        portrait = portray(boosters, config)
+        portrait = portray(boosters, raws, config)
         fit.run.log(portrait.figures, fit.last_step)
         if fit.looks is not None:
             fit.looks.finish(portrait.importance, fit.last_step)
         fit.run.log_table("model/importance", portrait.importance, fit.last_step)
         fit.run.log_text("model/summary", portrait.summary, fit.last_step)
+        keeping.log_weights(fit.run, raws, fit.last_step)
+        if self.log_model and not hasattr(model, "cvfolds"):  # cv() gives its models to nobody
+            keeping.log_model(fit.run, raws[0], model, fit.last_step)
+
+    @guarded
+    def _record_results(self, fit: _Fit, model: Any) -> None:
+        """Record the usual figures of every set, if XGBoost's own metrics do not tell them."""
+        if collective.is_distributed() or hasattr(model, "cvfolds"):
+            return
+        sets = fit.call.evaluated or [(fit.call.training_name, fit.call.training)]
+        is_whole = model.num_boosted_rounds() == fit.first_round + fit.recorded
+        found = affordable_results(model, sets, fit.objective, time.perf_counter() - fit.began_s, is_whole)
+        told = {f"{data}/{metric}" for data, metrics in fit.history.items() for metric in metrics}
+        fit.run.log({key: figure for key, figure in found.items() if key not in told}, fit.last_step)
 
     @guarded
     def _end_fit(self, fit: _Fit) -> None:
@@ -186,15 +235,21 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
 @dataclasses.dataclass(slots=True)
 class _Fit:
-    """What is known of a training while it goes on. first_round: of the model; offset: from its rounds to steps."""
+    """What is known of a training while it goes on.
+
+    first_round: of the model; offset: from its rounds to steps; objective: None for the user's own.
+    """
 
     run: Run
     call: Call
+    rounds: Rounds
     first_round: int
     offset: int
+    objective: str | None
     watch: Watch | None = None
     looks: Looks | None = None
-    history: _History = dataclasses.field(default_factory=dict)
+    predicted: PredictedRows | None = None
+    history: History = dataclasses.field(default_factory=dict)
     best: dict[str, Any] = dataclasses.field(default_factory=dict)
     recorded: int = 0  # rounds
     began_s: float = dataclasses.field(default_factory=time.perf_counter)
@@ -204,25 +259,3 @@ class _Fit:
     def last_step(self) -> int:
         """The step of the newest round that was recorded."""
         return self.offset + self.first_round + self.recorded - 1
-
-
-def _scores(history: _History) -> dict[str, float]:
-    """The newest scores by key; float() because cv() and distributed trainings give numpy's."""
-    found: dict[str, float] = {}
-    for data, metrics in history.items():
-        for metric, scores in metrics.items():
-            if isinstance(scores[-1], tuple):  # cv()
-                found[f"{data}/{metric}"], found[f"{data}/{metric}_std"] = map(float, scores[-1])
-            else:
-                found[f"{data}/{metric}"] = float(scores[-1])
-    return found
-
-
-def _scores_of_folds(lines: Sequence[str]) -> dict[str, float]:
-    """The scores of each fold; a line is such as "[7]  train-logloss:0.31  test-logloss:0.34"."""
-    found: dict[str, float] = {}
-    for fold, line in enumerate(lines):
-        for word in line.split()[1:]:
-            name, _, score = word.rpartition(":")
-            found[f"{name.replace('-', '/', 1)}/fold{fold}"] = float(score)
-    return found

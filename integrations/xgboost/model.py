@@ -11,15 +11,17 @@ import numpy as np
 import xgboost
 from xgboost import Booster
 
-from barograph.integrations.xgboost.trees import Trees
+from barograph.integrations.xgboost.trees import shape_of
 
 _VERSION = tuple(int(part) for part in xgboost.__version__.split(".")[:2])
 # The learning rate stands in any booster's configuration under both names, with the same number.
 _RATE = re.compile(r'"(?:learning_rate|eta)":"([^"]+)"')
 _INTEGER = re.compile(r"-?\d+")
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-# A saved model takes about 80 bytes a split, and is read in parts of about 16 MB.
-_SPLITS_A_PART = 200_000
+_REGULARIZING = (
+    "lambda", "alpha", "gamma", "max_depth", "max_leaves", "min_child_weight", "max_delta_step", "subsample",
+    "colsample_bytree", "colsample_bylevel", "colsample_bynode", "rate_drop", "skip_drop", "one_drop",
+)  # fmt: skip
 _MEANS = {"gain": "total_gain", "cover": "total_cover"}  # per split that uses the feature
 
 
@@ -40,6 +42,23 @@ def learning_rate(text: str) -> float | None:
     return None if match is None else _shortest(match[1])
 
 
+def regularization(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What keeps a booster from learning its data by heart, in XGBoost's words. config: what configuration() gives."""
+    booster = config["gradient_booster"]
+    trees = booster.get("gbtree", booster)  # of DART
+    found = {
+        **trees.get("tree_train_param", {}),
+        **booster.get("dart_train_param", {}),
+        **_updater(booster).get("linear_train_param", {}),
+    }
+    return {name: found[name] for name in _REGULARIZING if name in found}
+
+
+def _updater(booster: Mapping[str, Any]) -> Mapping[str, Any]:
+    updater = booster.get("updater")
+    return updater if isinstance(updater, Mapping) else {}  # a list for trees, and of several
+
+
 class Portrait(NamedTuple):
     """A trained model: importance has one row a feature that is used, figures are metrics, summary is text."""
 
@@ -48,11 +67,14 @@ class Portrait(NamedTuple):
     summary: str
 
 
-def portray(boosters: Sequence[Booster], config: Mapping[str, Any]) -> Portrait:
-    """Look at a trained model, or at those of several folds. config: what configuration() gives for them."""
+def portray(boosters: Sequence[Booster], raws: Sequence[bytes | bytearray], config: Mapping[str, Any]) -> Portrait:
+    """Look at a trained model, or at those of several folds.
+
+    raws: the boosters as save_raw("ubj") gives them; config: what configuration() gives for them.
+    """
     is_linear = config["gradient_booster"]["name"] == "gblinear"
     kinds = importance_kinds(config)
-    portraits = [_portray(booster, is_linear, kinds) for booster in boosters]
+    portraits = [_portray(booster, raw, is_linear, kinds) for booster, raw in zip(boosters, raws, strict=True)]
     if len(portraits) == 1:
         return portraits[0]
     folds = list(enumerate(portraits))
@@ -63,13 +85,13 @@ def portray(boosters: Sequence[Booster], config: Mapping[str, Any]) -> Portrait:
     )
 
 
-def _portray(booster: Booster, is_linear: bool, kinds: Sequence[str]) -> Portrait:
+def _portray(booster: Booster, raw: bytes | bytearray, is_linear: bool, kinds: Sequence[str]) -> Portrait:
     rounds = booster.num_boosted_rounds()
     used = importance(booster, kinds)
     facts = [f"{rounds} rounds", f"{len(used)} of {booster.num_features()} features used"]
     figures: dict[str, float] = {}
     if rounds and not is_linear:
-        shape = _tree_shape(booster, rounds, sum(row["weight"] for row in used))
+        shape = shape_of(raw)
         figures = {"trees/count": shape.trees, "trees/leaves": shape.leaves, "trees/max_depth": shape.max_depth}
         facts += [f"{shape.trees} trees with {shape.leaves} leaves", f"depth at most {shape.max_depth}"]
     return Portrait(used, figures, ", ".join(facts))
@@ -105,31 +127,6 @@ def importance(booster: Booster, kinds: Sequence[str]) -> list[dict[str, Any]]:
             scores[kind] = {name: float(np.float32(total[name]) / np.float32(splits[name])) for name in total}
     rows = [{"feature": name, **{kind: scores[kind].get(name) for kind in kinds}} for name in scores[kinds[0]]]
     return sorted(rows, key=lambda row: -float(np.abs(row[kinds[0]]).sum()))
-
-
-class _Shape(NamedTuple):
-    """The trees of a model, counted."""
-
-    trees: int
-    leaves: int
-    max_depth: int
-
-
-def _tree_shape(booster: Booster, rounds: int, splits: float) -> _Shape:
-    """Count the trees and leaves, and find the deepest, a part of the model at a time."""
-    rounds_a_part = max(1, int(rounds * _SPLITS_A_PART / max(1, splits)))
-    starts = range(0, rounds, rounds_a_part)
-    parts = [booster] if len(starts) == 1 else (booster[at : min(rounds, at + rounds_a_part)] for at in starts)
-    shapes = [_shape(Trees(part.save_raw("ubj"))) for part in parts]
-    return _Shape(
-        sum(shape.trees for shape in shapes),
-        sum(shape.leaves for shape in shapes),
-        max(shape.max_depth for shape in shapes),
-    )
-
-
-def _shape(trees: Trees) -> _Shape:
-    return _Shape(trees.count, trees.leaves, trees.max_depth)
 
 
 def _with_numbers(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,22 @@ from typing import Any
 from xgboost.callback import EarlyStopping, TrainingCallback
 
 
+def rules(callbacks: Iterable[TrainingCallback]) -> list[dict[str, Any]]:
+    """What each early stopping among the callbacks waits for; data set and metric are None where XGBoost chooses."""
+    return [
+        {
+            "by": type(callback).__name__,
+            "data": callback.data,
+            "metric": callback.metric_name,
+            "patience": callback.rounds,
+            "min_delta": _min_delta(callback),
+            "save_best": bool(callback.save_best),
+        }
+        for callback in callbacks
+        if isinstance(callback, EarlyStopping)
+    ]
+
+
 def early_stoppings(callbacks: Iterable[TrainingCallback], last_step: int) -> list[dict[str, Any]]:
     """One mapping for each early stopping among the callbacks; it ended the training if `wait` reached `patience`.
 
@@ -24,7 +40,7 @@ def _describe(stopping: EarlyStopping, last_step: int) -> dict[str, Any]:
     ((data, metrics),) = stopping.best_scores.items()
     ((metric, scores),) = metrics.items()
     best = scores[-1][0] if isinstance(scores[-1], tuple) else scores[-1]  # cv(): mean and standard deviation
-    min_delta = getattr(stopping, "_min_delta", 0.0)  # not public, and only told
+    min_delta = _min_delta(stopping)
     gain = f"by more than {min_delta}" if min_delta else "at all"
     return {
         "by": type(stopping).__name__,
@@ -37,3 +53,7 @@ def _describe(stopping: EarlyStopping, last_step: int) -> dict[str, Any]:
         "mode": "max" if stopping.maximize else "min",
         "reason": f"{data}/{metric} has not improved {gain} in the last {stopping.current_rounds} rounds",
     }
+
+
+def _min_delta(stopping: EarlyStopping) -> float:
+    return float(getattr(stopping, "_min_delta", 0.0))  # not public, and only told

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 _PRUNED = _NO_PARENT = 2**31 - 1  # in split_indices and parents
 _FIRST_OF_TREE = b"base_weights[$d#L"  # its arrays lie in the order of the alphabet
+_PART_BYTES = 16 << 20  # a saved model is read in parts of about so much
 
 
 class Trees:
@@ -65,6 +67,31 @@ class Trees:
             found.append(np.frombuffer(self._raw, numbers, size, at + 8))
             at = self._raw.find(mark, at + 8 + 4 * size)
         return found
+
+
+class Shape(NamedTuple):
+    """The trees of a model, counted."""
+
+    trees: int
+    leaves: int
+    max_depth: int
+
+
+def shape_of(raw: bytes | bytearray) -> Shape:
+    """Count the trees and leaves of a saved model, and find the deepest."""
+    shapes = [Shape(trees.count, trees.leaves, trees.max_depth) for trees in map(Trees, _parts(raw))]
+    return Shape(
+        sum(one.trees for one in shapes), sum(one.leaves for one in shapes), max(one.max_depth for one in shapes)
+    )
+
+
+def _parts(raw: bytes | bytearray) -> Iterator[bytes | bytearray]:
+    """The model cut between trees."""
+    start = raw.find(_FIRST_OF_TREE)
+    while start >= 0:
+        end = raw.find(_FIRST_OF_TREE, start + _PART_BYTES)
+        yield raw[start:end] if end >= 0 else raw[start:]
+        start = end
 
 
 def newest_trees(raw: bytes | bytearray, rounds: int) -> Trees:

@@ -31,7 +31,8 @@ class Watch:
 
     container: XGBoost's own holder of the callbacks, which lives as long as the training. model: a Booster, or what
     cv() packs its folds into. ours: the class of callbacks that leave the learning rate alone. tell_failure is called
-    with whatever exception ends the training, which then goes its way.
+    with whatever exception ends the training, which then goes its way; tell_end with the model that it returns, after
+    all callbacks.
 
     rate: the learning rate in force in this round, None if unknown. fold_scores: of the newest round, one line a fold
     as XGBoost writes them. close() leaves nothing of ours behind.
@@ -45,12 +46,14 @@ class Watch:
         ours: type,
         rate: float | None,
         tell_failure: Callable[[BaseException], object],
+        tell_end: Callable[[Any], object],
     ) -> None:
         self.run = run
         self.rate = rate
         self.fold_scores: list[str] = []
         self._next_rate = rate
         self._tell_failure = tell_failure
+        self._tell_end = tell_end
         self._began_s = time.perf_counter()
         self._reading_s = 0.0
         self._replaced: list[tuple[object, str]] = []
@@ -82,7 +85,14 @@ class Watch:
 
         self._replace(container, "before_iteration", self._telling(before_iteration))
         self._replace(container, "after_iteration", self._telling(container.after_iteration))
-        self._replace(container, "after_training", self._telling(container.after_training))
+        after = self._telling(container.after_training)
+
+        def after_training(model: Any) -> Any:
+            model = after(model)
+            self._tell_end(model)
+            return model
+
+        self._replace(container, "after_training", after_training)
 
     def _update(self, model: Any, update: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         vars(model).pop("update", None)

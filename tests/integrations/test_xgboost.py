@@ -23,7 +23,7 @@ from xgboost.callback import (
 )
 
 import barograph
-from barograph.integrations.xgboost import BarographCallback, model
+from barograph.integrations.xgboost import BarographCallback, model, trees
 from barograph.reading import RunView
 
 CLASSES: dict[str, Any] = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1, "seed": 1}
@@ -228,9 +228,9 @@ def test_importance_of_five_kinds_and_the_shape_of_the_trees_are_recorded() -> N
     for kind in ("weight", "gain", "cover", "total_gain", "total_cover"):
         column = {row[0]: row[table.columns.index(kind)] for row in table.rows}
         assert column == booster.get_score(importance_type=kind)
-    trees = booster.get_dump()
-    assert view.summary["trees/count"] == len(trees)
-    assert view.summary["trees/leaves"] == sum(tree.count("leaf=") for tree in trees)
+    dumped = booster.get_dump()
+    assert view.summary["trees/count"] == len(dumped)
+    assert view.summary["trees/leaves"] == sum(tree.count("leaf=") for tree in dumped)
     assert view.summary["trees/max_depth"] == 3
     assert view.texts("model/summary")[0].text is not None
 
@@ -239,18 +239,20 @@ def test_a_big_model_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     """The figures are the same."""
     booster = train(rounds=11)
     config = model.configuration(booster.save_config())
-    whole = model.portray([booster], config)
-    monkeypatch.setattr(model, "_SPLITS_A_PART", 20)
-    assert model.portray([booster], config) == whole
+    raw = booster.save_raw("ubj")
+    whole = model.portray([booster], [raw], config)
+    for size in (1, 1000, 5000):
+        monkeypatch.setattr(trees, "_PART_BYTES", size)
+        assert model.portray([booster], [raw], config) == whole
 
 
 def test_pruned_branches_are_not_counted() -> None:
     """A saved model still holds the nodes that pruning took away."""
     params = {**CLASSES, "tree_method": "exact", "gamma": 4, "max_depth": 6}
-    trees = train(BarographCallback(), params=params).get_dump()
+    dumped = train(BarographCallback(), params=params).get_dump()
     view = only_run()
-    assert view.summary["trees/leaves"] == sum(tree.count("leaf=") for tree in trees)
-    assert view.summary["trees/max_depth"] == max(line.count("\t") for tree in trees for line in tree.splitlines())
+    assert view.summary["trees/leaves"] == sum(tree.count("leaf=") for tree in dumped)
+    assert view.summary["trees/max_depth"] == max(line.count("\t") for tree in dumped for line in tree.splitlines())
 
 
 @pytest.mark.parametrize(

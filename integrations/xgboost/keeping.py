@@ -1,0 +1,49 @@
+"""What stays of a training: the model as a file, the digest of its content, and a description of the data."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import xgboost
+from xgboost import Booster
+
+from barograph.integrations.xgboost.call import Call
+from barograph.run import Run
+
+
+def log_data(run: Run, call: Call) -> None:
+    """Describe the sets that are trained on and evaluated, each matrix once."""
+    sets = {call.training_name: call.training} | dict(call.evaluated if call.fit.get("call") != "cv" else ())
+    described: set[int] = set()
+    for name, data in sets.items():
+        if data is not None and id(data) not in described:
+            described.add(id(data))
+            if hasattr(run, "log_dataset"):
+                run.log_dataset(name, data)
+
+
+def log_weights(run: Run, raws: Sequence[bytes | bytearray], step: int) -> None:
+    """Keep the digest of the model, under cv() that of each fold."""
+    names = ["booster"] if len(raws) == 1 else [f"booster/fold{fold}" for fold in range(len(raws))]
+    if hasattr(run, "log_weights"):
+        run.log_weights(dict(zip(names, map(bytes, raws), strict=True)), step)
+
+
+def log_model(run: Run, raw: bytes | bytearray, booster: Booster, step: int) -> None:
+    """Keep the model as the artifact "model", in the file format that `Booster.load_model` reads.
+
+    Whatever its size it is copied into the store: nobody else keeps this file. raw: what save_raw("ubj") gave.
+    """
+    with tempfile.TemporaryDirectory(prefix="barograph-") as folder:
+        path = Path(folder) / "model.ubj"
+        path.write_bytes(raw)
+        metadata = {
+            "framework": "xgboost",
+            "version": xgboost.__version__,
+            "rounds": booster.num_boosted_rounds(),
+            "features": booster.num_features(),
+            **{name: value for name in ("best_iteration", "best_score") if (value := booster.attr(name)) is not None},
+        }
+        run.log_artifact(path, "model", "model", copy=True, metadata=metadata, step=step)

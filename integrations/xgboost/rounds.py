@@ -1,0 +1,71 @@
+"""What every round gets: its time, the learning rate in force, and the scores of every evaluation set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from barograph.run import Run
+from barograph.values import clean_key
+
+# A metric's scores by data set and metric; pairs of mean and standard deviation under cv().
+History = Mapping[str, Mapping[str, Sequence[Any]]]
+
+
+class Rounds:
+    """Writes one record a round. rows: that a round learns from, None if unknown.
+
+    The names are made once, and again when their number changes: XGBoost only ever adds to its history.
+    """
+
+    def __init__(self, run: Run, rows: int | None) -> None:
+        self._run = run
+        self._rows = rows
+        self._names: tuple[str, ...] = ()
+        self._has_rate = False
+
+    def record(
+        self, step: int, epoch: int, duration_s: float, rate: float | None, history: History, folds: Sequence[str]
+    ) -> None:
+        """Write a round. epoch: as the model counts; folds: under cv() a line of scores for each fold."""
+        values = [float(epoch), duration_s]
+        if self._rows is not None:
+            values.append(self._rows / duration_s)
+        if rate is not None:
+            values.append(rate)
+        for metrics in history.values():
+            for scores in metrics.values():
+                newest = scores[-1]
+                if type(newest) is tuple:  # of cv()
+                    values += newest
+                else:
+                    values.append(newest)
+        of_folds = _scores_of(folds)
+        values += of_folds.values()
+        if len(values) != len(self._names) or (rate is not None) != self._has_rate:
+            self._has_rate = rate is not None
+            self._names = (*self._given_names(), *_names_of(history), *of_folds)
+        self._run.log_scalars(self._names, values, step)
+
+    def _given_names(self) -> list[str]:
+        speed = ["throughput/samples_per_s"] if self._rows is not None else []
+        return ["epoch", "time/step_s", *speed, *(["lr/eta"] if self._has_rate else [])]
+
+
+def _names_of(history: History) -> list[str]:
+    names = []
+    for data, metrics in history.items():
+        for metric, scores in metrics.items():
+            key = clean_key(f"{data}/{metric}")[0]
+            names += [key, f"{key}_std"] if type(scores[-1]) is tuple else [key]
+    return names
+
+
+def _scores_of(folds: Sequence[str]) -> dict[str, float]:
+    """The scores of each fold; a line is such as "[7]  train-logloss:0.31  test-logloss:0.34"."""
+    found: dict[str, float] = {}
+    for fold, line in enumerate(folds):
+        for word in line.split()[1:]:
+            name, _, score = word.rpartition(":")
+            found[clean_key(f"{name.replace('-', '/', 1)}/fold{fold}")[0]] = float(score)
+    return found

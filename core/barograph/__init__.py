@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from barograph.compare import diff
     from barograph.reading import Metric, RunView, Store
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "StoreError",
     "__version__",
     "current_run",
+    "diff",
     "init",
     "log",
     "open",
@@ -68,4 +70,8 @@ def __getattr__(name: str) -> Any:  # Any: whatever the reading side has under t
         from barograph import reading
 
         return getattr(reading, name)
+    if name == "diff":
+        from barograph.compare import diff
+
+        return diff
     raise AttributeError(f"module 'barograph' has no attribute {name!r}")

@@ -1,0 +1,172 @@
+"""What is compared of the settings and surroundings of a run, without what is different in every run.
+
+Left out are times, durations, process and host names, ids, and where the run and its code lie.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from barograph.reading import RunView
+
+from .change import ARGUMENT, ASIDE, HARDWARE, INPUT, PARAMETER, SURROUNDING, SWITCH, THREADS, VERSION, Facts, Neutral
+
+# Who a process is among others, or where its interpreter lies: different in every start.
+_WHO = re.compile(
+    r"(RANK|WORLD_SIZE|LOCAL_\w+|GROUP_RANK|NODE_RANK|MASTER_\w+|TORCHELASTIC_\w+|SLURM_\w+|OMPI_\w+|PMIX?_\w+"
+    r"|PBS_\w+|LSB_\w+|RAY_\w+|KUBERNETES_\w+|CONDA_DEFAULT_ENV|VIRTUAL_ENV)"
+)
+_THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
+_MACHINE = ("processor", "architecture", "physical_cores", "usable_cores", "quota_cores", "driver", "cuda")
+_SYSTEM = ("system", "release", "kernel")
+_GIB = 1 << 30
+# Import names of distributions that are called otherwise.
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml"}
+_NUMBER = re.compile(r"-\.?\d")
+
+
+def facts_of(view: RunView) -> Facts:
+    """Everything about a run that is a plain value."""
+    neutral, environment = Neutral(view), view.environment
+    found: Facts = {("parameters", name): neutral.fact(value, PARAMETER) for name, value in view.params.items()}
+    for section, name, value, importance in [
+        *_inputs(view),
+        *_called(environment),
+        *_interpreter(environment),
+        *_packages(environment),
+        *_surroundings(environment),
+        *_switches(view, environment),
+    ]:
+        if value not in (None, {}, []):
+            found[section, name] = neutral.fact(value, importance)
+    return found
+
+
+_Told = Iterator[tuple[str, str, Any, int]]  # section, name, value (Any: JSON), importance
+
+
+def arguments_by_name(arguments: list[str]) -> dict[str, Any]:
+    """A command line as names and values: --lr 0.1, --lr=0.1 and lr=0.1 by their name, what has none by its place."""
+    found: dict[str, list[Any]] = {}
+    place, waiting = 0, None
+    for argument in arguments:
+        is_option = argument.startswith("-") and len(argument) > 1 and not _NUMBER.match(argument)
+        name, sign, value = argument.partition("=")
+        if is_option:
+            found.setdefault(name, []).append(value if sign else True)
+            waiting = None if sign else name
+        elif waiting is not None:
+            found[waiting][-1] = argument
+            waiting = None
+        elif sign and re.fullmatch(r"[+~]*[\w./@-]+", name):
+            found.setdefault(name, []).append(value)
+        else:
+            place += 1
+            found.setdefault(f"argument {place}", []).append(argument)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _inputs(view: RunView) -> _Told:
+    for name, digests in inputs_of(view).items():
+        yield "inputs", name, digests[0] if len(digests) == 1 else digests, INPUT
+
+
+def inputs_of(view: RunView) -> dict[str, list[str]]:
+    """The artifacts that a run used, by name: the digests of their contents, each once."""
+    newest: dict[tuple[str, str], str] = {}
+    for record in view.records("artifact", rank=None):
+        body = record.body
+        if body.get("role") == "input":
+            # The hash of what is used where it lies comes in a later record.
+            content = body.get("digest") or f"{body.get('size_bytes')} bytes, not hashed"
+            newest[str(body.get("name")), str(body.get("path"))] = str(content)
+    found: dict[str, list[str]] = {}
+    for (name, _), content in newest.items():
+        if content not in found.setdefault(name, []):
+            found[name].append(content)
+    return {name: sorted(contents) for name, contents in found.items()}
+
+
+def _called(environment: Mapping[str, Any]) -> _Told:
+    entry = _mapping(environment, "entry")
+    what = entry.get("module") or _within(environment, entry.get("path"))
+    yield "arguments", "entry", f"{entry.get('kind')} {what or ''}".strip() if entry else None, ARGUMENT + 1
+    yield "arguments", "working folder", _within(environment, environment.get("folder")) or None, SURROUNDING
+    arguments = environment.get("arguments")
+    for name, value in arguments_by_name([str(one) for one in arguments[1:]] if arguments else []).items():
+        yield "arguments", name, value, ARGUMENT
+
+
+def _within(environment: Mapping[str, Any], path: Any) -> str | None:
+    """A path as it lies in the code: two copies of a repository are the same place."""
+    for part in ("git", "sources"):
+        root = _mapping(environment, part).get("root")
+        if isinstance(path, str) and isinstance(root, str) and (path == root or path.startswith(f"{root}/")):
+            return path[len(root) + 1 :] or "."
+    return path.rpartition("/")[2] if isinstance(path, str) else None
+
+
+def _interpreter(environment: Mapping[str, Any]) -> _Told:
+    python = _mapping(environment, "python")
+    yield "environment", "python", python.get("version"), VERSION
+    yield "environment", "implementation", python.get("implementation"), VERSION
+    command = environment.get("command")
+    given = len(environment.get("arguments") or [""]) - 1
+    if isinstance(command, list):
+        head = command[1 : len(command) - given]
+        kind = _mapping(environment, "entry").get("kind")
+        yield "environment", "interpreter options", head[: -2 if kind in ("module", "command") else -1], SWITCH
+
+
+def _packages(environment: Mapping[str, Any]) -> _Told:
+    installed, loaded = _mapping(environment, "packages"), _mapping(environment, "loaded")
+    in_use = {_DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in loaded}
+    for name, version in installed.items():
+        own = name == "barograph"
+        yield "packages", name, version, ASIDE if own or name not in in_use else VERSION
+    for name, version in loaded.items():
+        # What is in memory and was found on no search path, such as a package beside the script.
+        if _DISTRIBUTIONS.get(name, name).lower().replace("_", "-") not in installed and installed:
+            yield "packages", name, version, VERSION
+
+
+def _surroundings(environment: Mapping[str, Any]) -> _Told:
+    machine = _mapping(environment, "machine")
+    for name in _MACHINE:
+        yield "environment", name, machine.get(name), HARDWARE
+    for name in _SYSTEM:
+        yield "environment", name, machine.get(name), SURROUNDING
+    gpus = [str(gpu.get("name")) for gpu in machine.get("gpus") or [] if isinstance(gpu, dict)]
+    yield "environment", "gpus", ", ".join(sorted(gpus)) or None, HARDWARE + 1
+    for name in ("memory_bytes", "memory_limit_bytes"):
+        if isinstance(size := machine.get(name), int):
+            yield "environment", name.replace("_bytes", "_gib"), round(size / _GIB), SURROUNDING
+    for name in ("platform", "container", "service"):
+        yield "environment", name, environment.get(name), SURROUNDING
+    for name, value in _mapping(environment, "variables").items():
+        if not _WHO.fullmatch(name) and not _THREADS.fullmatch(name):
+            yield "environment", name, value, SWITCH
+
+
+def _switches(view: RunView, environment: Mapping[str, Any]) -> _Told:
+    """What decides how numbers are computed, as it stood when the last fit began."""
+    switches: dict[str, Any] = {}
+    threads: dict[str, Any] = {}
+    for record in view.records("seeds"):
+        if record.body.get("at") != "end":
+            switches |= _mapping(record.body, "switches")
+            threads |= _mapping(record.body, "threads")
+    variables = _mapping(environment, "variables")
+    for name, value in switches.items():
+        if name not in variables:
+            yield "environment", name, value, SWITCH
+    threads |= {name: value for name, value in variables.items() if _THREADS.fullmatch(name)}
+    yield "environment", "threads", threads, THREADS
+    yield "environment", "processes", len(view.ranks), HARDWARE + 2
+
+
+def _mapping(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = mapping.get(name)
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,87 @@
+"""Which random generators of two runs were in different states where it could matter."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from barograph.reading import RunView
+
+from .change import SEED, Change
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """A generator whose states differ from a moment on to the end.
+
+    at: the first moment that was looked at and at which they differ; since: the one before, at which they were equal;
+    None if they never were.
+    """
+
+    generator: str
+    at: str
+    since: str | None
+    before: str
+    after: str
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        if self.since is None:
+            return f"{self.generator}: in another state at {self.at}, and drawn from: it was not seeded, or otherwise"
+        return f"{self.generator}: in the same state at {self.since}, in another at {self.at}"
+
+
+def partings(before: RunView, after: RunView, rank: int = 0) -> list[Parting]:
+    """The generators that parted and were drawn from, those that never agreed first.
+
+    A generator that nobody draws from changes no result, whatever its state: it is left out. So is one that begins
+    differently and is seeded alike later.
+    """
+    old, new = states_of(before, rank), states_of(after, rank)
+    found = []
+    for generator in sorted({name for states in old.values() for name in states}):
+        moments = [at for at in old if generator in old[at] and generator in new.get(at, {})]
+        pairs = [(at, old[at][generator], new[at][generator]) for at in moments]
+        agreed = [place for place, (_, one, other) in enumerate(pairs) if one == other]
+        first = agreed[-1] + 1 if agreed else 0
+        if first >= len(pairs) or not (_was_drawn_from(pairs, 1) or _was_drawn_from(pairs, 2)):
+            continue
+        at, one, other = pairs[first]
+        found.append(Parting(generator, at, pairs[first - 1][0] if first else None, str(one), str(other)))
+    return sorted(found, key=lambda parting: (parting.since is not None, parting.generator))
+
+
+def generator_changes(before: RunView, after: RunView, others: list[Change]) -> list[Change]:
+    """One change that names the generators that parted, unless another change explains them.
+
+    A seed in the settings explains every generator; one that agreed when the run began is explained by any change of
+    code, data or settings, which may draw more or fewer numbers.
+    """
+    if any("seed" in change.name.lower().replace("-", "_") for change in others):
+        return []
+    found = [
+        one for one in partings(before, after) if one.since is None or not any(o.importance >= SEED for o in others)
+    ]
+    if not found:
+        return []
+    names = ", ".join(one.generator for one in found)
+    states = [{one.generator: getattr(one, side) for one in found} for side in ("before", "after")]
+    return [Change("seeds", names, "changed", *states, SEED, "; ".join(one.text for one in found))]
+
+
+def states_of(view: RunView, rank: int = 0) -> dict[str, dict[str, Any]]:
+    """The digests of the generators' states, by the moment: init, fit_start, fit_start 2, ..., end. Any: JSON."""
+    found: dict[str, dict[str, Any]] = {}
+    counts: dict[str, int] = {}
+    for record in view.records("seeds", rank):
+        at, states = str(record.body.get("at")), record.body.get("states")
+        counts[at] = counts.get(at, 0) + 1
+        if isinstance(states, dict):
+            found[at if counts[at] == 1 else f"{at} {counts[at]}"] = states
+    return found
+
+
+def _was_drawn_from(pairs: list[tuple[str, Any, Any]], side: int) -> bool:
+    return any(one[side] != other[side] for one, other in itertools.pairwise(pairs))

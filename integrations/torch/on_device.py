@@ -8,10 +8,11 @@ greatest), then for each tensor 1,024 counts of 32 bits.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from barograph.tensors.compute import sampling_of
 from barograph.tensors.statistics import Statistics, from_dense
 
 SAMPLING = 32  # counting is what costs on a GPU: eight times the samples take as long as all the rest
-SLOTS = 4  # launches that may be under way at once
+SLOTS = 8  # launches that may be under way at once: a backward pass each, where several make a step
 _ROW = 9
 _TORCH_CHUNK = 1 << 24  # elements treated at a time by plain torch, which makes copies of them
 _KINDS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # what the launch reads; plain torch does the others
@@ -79,14 +80,19 @@ class DeviceStatistics:
         if capturing or not self._free or not tensors:
             self.dropped += bool(tensors)
             return False
-        slot = self._free.popleft()
+        order = _Order.of(tensors, list(centres or [0.0] * len(tensors)), sampling)
+        slot = self._slot_for(order)
         try:
             with torch.no_grad(), torch.cuda.device(self.device) if slot.stream else nullcontext():
-                solid = [_solid(tensor) for tensor in tensors]
-                implied = [zeros_not_stored(tensor, one) for tensor, one in zip(tensors, solid, strict=True)]
-                middles = list(centres or [0.0] * len(solid))
-                plan = _Plan(mark, [one.numel() for one in solid], implied, middles, sampling, self._chunk)
-                slot.begin(plan, solid)
+                if order is not None and slot.order == order:
+                    solid: Sequence[torch.Tensor] = tensors
+                    plan = slot.begin_again(mark)
+                else:
+                    solid = [_solid(tensor) for tensor in tensors]
+                    implied = [zeros_not_stored(tensor, one) for tensor, one in zip(tensors, solid, strict=True)]
+                    middles = list(centres or [0.0] * len(solid))
+                    plan = _Plan([one.numel() for one in solid], implied, middles, sampling, self._chunk)
+                    slot.begin(mark, plan, solid, order)
                 self._measure(slot, plan, solid)
                 slot.bring_over()
         except BaseException:
@@ -95,7 +101,13 @@ class DeviceStatistics:
         self._under_way.append(slot)
         return True
 
-    def _measure(self, slot: _Slot, plan: _Plan, tensors: list[torch.Tensor]) -> None:
+    def _slot_for(self, order: _Order | None) -> _Slot:
+        """A free slot, if there is one that did the very same last, that one."""
+        known = next((slot for slot in self._free if order is not None and slot.order == order), self._free[0])
+        self._free.remove(known)
+        return known
+
+    def _measure(self, slot: _Slot, plan: _Plan, tensors: Sequence[torch.Tensor]) -> None:
         rows, bins = slot.results()
         if self._launch:
             self._launch(slot.table, rows, bins, len(tensors), plan.chunks)
@@ -118,7 +130,7 @@ class DeviceStatistics:
         return found
 
 
-@cache
+@functools.cache
 def _triton() -> tuple[_Launch, int] | None:
     try:
         from barograph.integrations.torch import _triton as built  # Triton is not there for every platform
@@ -127,13 +139,35 @@ def _triton() -> tuple[_Launch, int] | None:
     return built.launch, built.CHUNK
 
 
+class _Order(NamedTuple):
+    """What was asked for, so far as it decides the table: where the same is asked again, the table is there."""
+
+    addresses: list[int]
+    sizes: list[int]
+    dtypes: list[torch.dtype]
+    centres: list[float]
+    sampling: int
+
+    @classmethod
+    def of(cls, tensors: Sequence[torch.Tensor], centres: list[float], sampling: int) -> _Order | None:
+        """None for tensors that must be laid out anew each time. Six calls a tensor: this is what a look waits for."""
+        try:
+            addresses = list(map(torch.Tensor.data_ptr, tensors))  # as map() calls them: half as long as in a loop
+            if not all(map(torch.Tensor.is_contiguous, tensors)) or any(map(torch.Tensor.is_neg, tensors)):
+                return None
+        except RuntimeError:  # sparse ones have no address
+            return None
+        dtypes = [tensor.dtype for tensor in tensors]
+        if not _KINDS.keys() >= set(dtypes) or functools.reduce(operator.or_, addresses) % _ALIGNED:
+            return None
+        return cls(addresses, list(map(torch.Tensor.numel, tensors)), dtypes, centres, sampling)
+
+
 class _Plan:
     """What one launch was told, and where the rows of each tensor lie in its result."""
 
-    def __init__(
-        self, mark: object, sizes: list[int], implied: list[int], centres: list[float], sampling: int, chunk: int
-    ) -> None:
-        self.mark, self.sizes, self.implied_zeros, self.centres, self.chunk = mark, sizes, implied, centres, chunk
+    def __init__(self, sizes: list[int], implied: list[int], centres: list[float], sampling: int, chunk: int) -> None:
+        self.sizes, self.implied_zeros, self.centres, self.chunk = sizes, implied, centres, chunk
         self.samplings = [sampling_of(size, sampling) for size in sizes]
         self.chunks_of = np.maximum(1, -(-np.array(sizes, dtype=np.int64) // chunk))
         self.firsts = np.cumsum(self.chunks_of) - self.chunks_of
@@ -182,7 +216,9 @@ class _Slot:
         self._cuda = device.type == "cuda"
         self.stream = torch.cuda.Stream(device) if self._cuda else None
         self._event = torch.cuda.Event() if self._cuda else None
+        self.order: _Order | None = None  # that its table is for
         self._plan: _Plan | None = None
+        self._mark: object = None
         self._make(device, 0, 0)
 
     def _make(self, device: torch.device, table: int, result: int) -> None:
@@ -191,8 +227,16 @@ class _Slot:
         self._host_table = torch.empty(table, dtype=torch.int64, device="cpu", pin_memory=self._cuda)
         self._host_result = torch.empty(result, dtype=torch.int64, device="cpu", pin_memory=self._cuda)
 
-    def begin(self, plan: _Plan, tensors: list[torch.Tensor]) -> None:
+    def begin_again(self, mark: object) -> _Plan:
+        """Empty the result, for the same table."""
+        assert self._plan is not None
+        self._mark = mark
+        self._result.zero_()
+        return self._plan
+
+    def begin(self, mark: object, plan: _Plan, tensors: list[torch.Tensor], order: _Order | None) -> None:
         """Send the table over and empty the result."""
+        self._mark, self.order = mark, order
         kinds = [_KINDS.get(tensor.dtype, _OTHER_KIND) for tensor in tensors]
         table = plan.table([tensor.data_ptr() for tensor in tensors], kinds)
         result = plan.chunks * _ROW + len(tensors) * (BINS // 2)  # two counts of 32 bits share a number of 64
@@ -230,8 +274,8 @@ class _Slot:
         """The statistics; the slot is free afterwards."""
         assert self._plan is not None
         rows, bins = self._split(self._host_result)
-        plan, self._plan = self._plan, None
-        return Arrived(plan.mark, plan.read(rows.numpy(), bins.numpy()))
+        mark, self._mark = self._mark, None
+        return Arrived(mark, self._plan.read(rows.numpy(), bins.numpy()))
 
 
 def _solid(tensor: torch.Tensor) -> torch.Tensor:

@@ -169,9 +169,9 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             return
         fit.is_described = True
         settings, rows = describe_model(fit.model)
-        run.log_config({"model": settings})
+        run.log_config(settings)
         run.log_table("model/layers", rows)
-        run.log_text("model/summary", summary_text(settings, rows))
+        run.log_text("model/summary", summary_text(settings["model"], rows))
 
     def _note_reduced_rate(self, run: Run, fit: Fit) -> None:
         """Between two epochs: whether ReduceLROnPlateau has done what its name says."""

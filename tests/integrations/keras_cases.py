@@ -156,13 +156,11 @@ def test_the_settings_are_those_of_model_optimiser_and_call() -> None:
 
 
 def test_the_layers_are_a_table_numbers_and_a_text() -> None:
-    """Shapes, activations, parameters and regularisation of each layer."""
+    """Shapes, activations and parameters of each layer."""
     fit(build(), BarographCallback(), epochs=1)
     model = only_run().config["model"]
     assert model["parameters"] == model["trainable_parameters"] == 58
     assert model["activations"] == {"relu": 1, "softmax": 1}
-    assert model["regularization"]["hidden"]["kernel_regularizer"] == {"class": "L2", "l2": 0.01}
-    assert 0.2 in [setting.get("rate") for setting in model["regularization"].values()]
     (table,) = only_run().tables("model/layers")
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     assert (rows[0]["layer"], rows[0]["class"], rows[0]["parameters"]) == ("hidden", "Dense", 40)
@@ -170,6 +168,54 @@ def test_the_layers_are_a_table_numbers_and_a_text() -> None:
     (text,) = only_run().texts("model/summary")
     assert text.text is not None
     assert "hidden" in text.text
+
+
+def test_the_regularisation_in_force_is_in_one_place() -> None:
+    """Penalties, dropout, weight decay, clipping, smoothed labels, averaged weights and early stopping."""
+    optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.05, clipnorm=2.0, use_ema=True)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
+    model = build(optimizer)
+    model.compile(optimizer, loss, jit_compile=False)
+    stopper = keras.callbacks.EarlyStopping("loss", patience=7, min_delta=0.5)
+    fit(model, BarographCallback(), stopper, epochs=1, y=np.eye(2)[draw()[1]])
+    found = only_run().config["regularization"]
+    assert found["penalties"] == {"hidden": {"kernel_regularizer": {"class": "L2", "l2": 0.01}}}
+    assert list(found["dropout"].values()) == [{"rate": 0.2}]
+    assert found["weight_decay"] == {"default": 0.05}
+    assert found["gradient_clipping"] == {"default": {"clipnorm": 2.0}}
+    assert found["weight_averaging"] == {"default": 0.99}
+    assert found["label_smoothing"] == {"loss": 0.1}
+    (stopping,) = found["early_stopping"]
+    assert (stopping["monitor"], stopping["patience"], stopping["min_delta"]) == ("loss", 7, 0.5)
+
+
+def test_what_wrapped_and_nested_layers_do_is_found() -> None:
+    """Activations, dropout and penalties of recurrent, wrapped and nested layers, and layers that are activations."""
+    block = keras.Sequential(
+        [
+            keras.layers.BatchNormalization(),
+            keras.layers.LeakyReLU(),
+            keras.layers.Dropout(0.5, name="drop"),
+            keras.layers.Dense(1, kernel_constraint="non_neg", name="head"),
+        ],
+        name="block",
+    )
+    lstm = keras.layers.LSTM(2, dropout=0.25, kernel_regularizer=keras.regularizers.L1(0.5), name="lstm")
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.Bidirectional(lstm, name="both"), block])
+    model.compile("sgd", "mse", jit_compile=False)
+    fit(model, BarographCallback(), epochs=1, x=np.zeros((4, 3, 2)), y=np.zeros((4, 1)))
+    config = only_run().config
+    assert config["model"]["activations"] == {"tanh": 2, "sigmoid": 2, "LeakyReLU": 1, "linear": 1}
+    (table,) = only_run().tables("model/layers")
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert rows[0]["activation"] == "tanh, sigmoid"
+    found = config["regularization"]
+    assert found["dropout"]["block/drop"] == {"rate": 0.5}
+    assert [rates for name, rates in found["dropout"].items() if name.startswith("both/")] == [{"dropout": 0.25}] * 2
+    penalties = [one for name, one in found["penalties"].items() if name.startswith("both/")]
+    assert penalties == [{"kernel_regularizer": {"class": "L1", "l1": 0.5}}] * 2
+    assert found["penalties"]["block/head"] == {"kernel_constraint": {"class": "NonNeg"}}
+    assert found["normalization"] == {"BatchNormalization": 1}
 
 
 class Subclassed(keras.Model):  # type: ignore[misc]  # as above

@@ -83,7 +83,8 @@ class Attachment:
             self.end("failed", "the fit before this one did not come to its end")
         together = world is not None and world > 1
         if joining is not None:
-            self._run = self._own = self._joined(joining, rank or 0, world or 1)
+            self._run = self._joined(joining, rank or 0, world or 1)
+            self._own = None if self._run.is_joinable else self._run
         elif self._given is not None:
             self._run = self._given
         elif self._is_copy:
@@ -119,6 +120,8 @@ class Attachment:
         offset = max(0, self._run.steps_done - first_step)
         self._run.fits += 1
         self._run.event("fit_start", fit=self._run.fits, first_step=first_step + offset, offset=offset, **about)
+        self._run.log_seeds("fit_start")
+        self._run.look_again()
         return offset
 
     def reached(self, step: int) -> None:
@@ -155,6 +158,8 @@ class Attachment:
         own = self._usable_own()
         if own is not None and own.id == address.run_id:
             return own
+        if (open_run := joinable_run()) is not None and open_run.id == address.run_id:
+            return open_run  # the script has begun it on every rank
         return starting.join(address.store, address.run_id, address.attempt, rank, world)
 
     def _begin_own(self, rank: int | None, world: int | None, run_id: str | None, resume: bool) -> Run:

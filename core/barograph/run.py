@@ -317,6 +317,7 @@ class Run:
         start = time.perf_counter()
         left_s = self._recording.settings.exit_timeout_s if timeout_s is None else timeout_s
         open_runs.remove(self)
+        self.log_seeds("end")
         if self._recording.capturing is not None:
             self._recording.capturing.finish(left_s / 2)
         self._recording.stop_sampling(min(1.0, left_s))
@@ -408,6 +409,18 @@ class Run:
     def log_environment(self, environment: Mapping[str, object]) -> None:
         """Add to what is known of machine, packages and code."""
         self._record("environment", None, environment=dict(environment))
+
+    @guarded
+    def log_seeds(self, at: str, generators: Mapping[str, object] | None = None) -> None:
+        """Note the states of all random generators, as digests, and what decides about determinism.
+
+        at: the moment, such as "fit_start". generators: further ones by name, of any library. Source: capture/seeds.py.
+        """
+        settings = self._recording.settings
+        if settings.mode == "on" and settings.capture and settings.capture_seeds:
+            from barograph.capture.seeds import take_seeds
+
+            self._record("seeds", self.last_step, at=readable(at, 1024), **take_seeds(generators or {}))
 
     def look_again(self) -> None:
         """Have what was imported since the last look recorded, soon and in the background."""

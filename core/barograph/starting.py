@@ -15,7 +15,7 @@ from barograph.capture.capturing import Capturing
 from barograph.disabled import NoJournal
 from barograph.identity import Process, new_name, this_process
 from barograph.journal.writer import Journal
-from barograph.rendezvous import agree_on_id
+from barograph.rendezvous import agree_on_id, find_attempt
 from barograph.run import Run
 from barograph.settings import Settings
 from barograph.store.layout import (
@@ -75,7 +75,7 @@ def init(
         store, id, resume = settings.store or store, id and again(id, settings.reproduces), resume and id is not None
     process = this_process()
     if rank is not None:
-        process = dataclasses.replace(process, rank=rank, world=max(world or 1, rank + 1))
+        process = process.as_rank(rank, max(world or 1, rank + 1))
     elif parent is not None:
         process = Process()  # a part of a run is one process's own, whatever rank that has
     wish = _Wish(project, name, list(tags), notes, group, id, resume, parent, settings.reproduces)
@@ -85,6 +85,7 @@ def init(
     if config is not None:
         run.log_config(config)
     recording.start_capturing(run, is_part=parent is not None)
+    run.log_seeds("init")
     run.start()
     run.spent("init", time.perf_counter() - start - run.overhead["total_s"])
     recording.say_begin()
@@ -232,6 +233,8 @@ def join(store: str, run_id: str, attempt: int, rank: int, world: int) -> Run:
         joinable=False,
         speaks=False,
     )
+    global _starts
+    _starts += 1  # rank 0 has counted this run, too
     run = Run(recording)
     run.start()
     return run
@@ -295,6 +298,8 @@ def _settle(wish: _Wish, root: Path, project: str, process: Process, n: int) -> 
     if attempt_key is None and process.world > 1 and not alone:
         attempt_key = agree_on_id(root, process, n)  # made for this start, so it names the attempt as well
         run_id = run_id or attempt_key
+    elif run_id is None and process.rank > 0 and attempt_key is not None:
+        run_id = find_attempt(root, process, attempt_key)
     folder = RunFolder(root / "runs" / (run_id or new_run_id()))
     manifest = wish.manifest(folder.path.name, project)
     existed = not folder.create_manifest(manifest)

@@ -20,7 +20,7 @@ class Notebook:
     def look(self) -> dict[str, Any] | None:  # Any: JSON
         """{"cells", "redacted", "began_in"}; None outside of IPython, or if no cell is new.
 
-        cells: the text of each as it was typed, without secrets. began_in: the number, from 1, of the cell that ran when
+        cells: the text of each as typed, without secrets. began_in: the number, from 1, of the cell that ran when
         the look-out began.
         """
         cells = _cells()[-_MOST_CELLS:]

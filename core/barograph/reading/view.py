@@ -25,6 +25,7 @@ from .histogram import Histogram, histogram_keys, merged_histogram
 from .metric import Attempt, Metric, checked_attempt, merged_metric
 from .params import flat
 from .records import Event, Image, Table, Text, event_of, image_of, table_of, text_of
+from .seeds import Seeds, seeds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,7 @@ class RunView:
         found = self.artifacts()
         artifact = pick(found, name)
         if artifact is None:
-            raise missing(name, f"run {self.name} ({self.id})", found)
+            raise missing(name, f"run {self.name} ({self.id}) has", found)
         return artifact
 
     @property
@@ -312,6 +313,10 @@ class RunView:
             if rank in (None, source.digest.rank)
             for record in source.records(kind)
         ]
+
+    def seeds(self, rank: int | None = 0) -> list[Seeds]:
+        """The random generators at the beginning, at each fit and at the end, of a rank or, for None, of all."""
+        return [seeds_of(record) for record in self.records("seeds", rank)]
 
     @property
     def overhead(self) -> dict[str, Any]:

@@ -21,12 +21,15 @@ class Process:
 
     launch: the same text in every process of one launched job, None for a process of its own.
     restart: how often the launcher has started the job again; part of what makes an attempt.
+    origin: the process that the others were started by with the same script, in a process of its own it itself: what
+    a framework starts by itself (Lightning) knows no launcher. None where nothing is to be had of that.
     """
 
     rank: int = 0
     world: int = 1
     launch: str | None = None
     restart: str = "0"
+    origin: str | None = None
 
     def run_key(self, n: int) -> str | None:
         """What all ranks hash to the id of the n-th run that this start makes."""
@@ -34,14 +37,22 @@ class Process:
 
     def attempt_key(self, n: int) -> str | None:
         """What all ranks of one attempt share."""
-        return None if self.launch is None else _hash(f"{self.launch}:{n}:{self.restart}")
+        if self.launch is None:
+            return None if self.origin is None else _hash(f"{self.origin}:{n}")
+        return _hash(f"{self.launch}:{n}:{self.restart}")
+
+    def as_rank(self, rank: int, world: int) -> "Process":
+        """The same process as its framework counts it; others that it tells of are no children of this one's script."""
+        is_of_family = self.world > 1 or world == 1
+        return dataclasses.replace(self, rank=rank, world=world, origin=self.origin if is_of_family else None)
 
 
 def this_process(environment: Mapping[str, str] | None = None) -> Process:
     """Read rank, world and launcher from the environment as it is now (at `init()`, never at import).
 
-    Order: RANK, SLURM_PROCID, OMPI_COMM_WORLD_RANK, PMIX_RANK, PMI_RANK, jax.distributed. A rank that is no number, or
-    lies outside its world, is passed over.
+    Order: RANK, SLURM_PROCID, OMPI_COMM_WORLD_RANK, PMIX_RANK, PMI_RANK, jax.distributed, LOCAL_RANK. A rank that is no
+    number, or lies outside its world, is passed over. LOCAL_RANK alone is what Lightning gives the processes that it
+    starts on the first machine; on others it does not tell the rank.
     """
     source = os.environ if environment is None else environment
     for rank_name, world_name in _RANK_VARIABLES:
@@ -49,7 +60,17 @@ def this_process(environment: Mapping[str, str] | None = None) -> Process:
         if rank is None or (world is not None and rank >= world):
             continue
         return Process(rank, world if world is not None else rank + 1, _launch(source), _restart(source))
-    return _jax_process() or Process()
+    return _jax_process() or _of_same_script(source)
+
+
+def _of_same_script(source: Mapping[str, str]) -> Process:
+    """This process by LOCAL_RANK: a child that runs the same script, or the one that began."""
+    rank, world = _number(source.get("LOCAL_RANK")) or 0, _number(source.get("WORLD_SIZE")) or 1
+    if _number(source.get("NODE_RANK") or source.get("GROUP_RANK") or "0") != 0:
+        return Process()
+    origin = _process_key(os.getppid() if rank else os.getpid())
+    # WORLD_SIZE is gone again after the fit
+    return Process(rank, max(world, rank + 1) if "LOCAL_RANK" in source else 1, origin=origin)
 
 
 def _launch(source: Mapping[str, str]) -> str | None:
@@ -80,10 +101,17 @@ def _restart(source: Mapping[str, str]) -> str:
 
 
 def _parent_process() -> str:
+    return _process_key(os.getppid()) or ""
+
+
+def _process_key(pid: int) -> str | None:
+    """What tells a process on this machine from all others there were; None if the system does not let it be read."""
     from barograph.system.machine import boot_id, process_start_s
 
-    parent = os.getppid()
-    return f"{boot_id()}:{parent}:{process_start_s(parent)}"
+    try:
+        return f"{boot_id()}:{pid}:{process_start_s(pid)}"
+    except OSError:
+        return None
 
 
 def _jax_process() -> Process | None:

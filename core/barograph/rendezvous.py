@@ -6,7 +6,7 @@ from pathlib import Path
 
 from barograph.identity import Process
 from barograph.store.files import LocalFiles
-from barograph.store.layout import new_run_id
+from barograph.store.layout import RunFolder, new_run_id
 from barograph.voice import warn
 
 _WAIT_S = 15.0
@@ -35,8 +35,34 @@ def agree_on_id(store: Path, process: Process, n: int) -> str:
             if int(made_ns) > began_ns - int(_SLACK_S * 1e9):
                 return run_id
         time.sleep(_LOOK_EVERY_S)
+    _warn_alone(store, process)
+    return new_run_id()
+
+
+def find_attempt(store: Path, process: Process, key: str) -> str:
+    """The id of the run that rank 0 has begun under an attempt's key, for a process that it has started later.
+
+    It waits and gives up as in agree_on_id.
+    """
+    deadline = time.monotonic() + _WAIT_S
+    while time.monotonic() < deadline:
+        for folder in sorted((store / "runs").glob("*/attempts"), key=_changed_s, reverse=True):
+            if RunFolder(folder.parent).has_attempt(key):
+                return folder.parent.name
+        time.sleep(_LOOK_EVERY_S)
+    _warn_alone(store, process)
+    return new_run_id()
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # removed a moment ago
+        return 0.0
+
+
+def _warn_alone(store: Path, process: Process) -> None:
     warn(
         f"rank {process.rank} found no run of rank 0 in {store} within {_WAIT_S:.0f} s and makes one of its own. "
         f"Give all ranks the same store, or the same id= in init()."
     )
-    return new_run_id()

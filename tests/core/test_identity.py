@@ -22,6 +22,12 @@ from barograph.identity import Process, new_name, this_process
         ({"RANK": "9", "WORLD_SIZE": "4", "PMI_RANK": "1", "PMI_SIZE": "2"}, 1, 2),
         ({"RANK": "-1", "WORLD_SIZE": "4"}, 0, 1),
         ({"RANK": "1"}, 1, 2),
+        ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, 1, 2),
+        ({"LOCAL_RANK": "0", "WORLD_SIZE": "2"}, 0, 2),
+        ({"LOCAL_RANK": "1"}, 1, 2),
+        ({"LOCAL_RANK": "0"}, 0, 1),
+        ({"WORLD_SIZE": "2"}, 0, 1),
+        ({"LOCAL_RANK": "1", "WORLD_SIZE": "4", "NODE_RANK": "1"}, 0, 1),
     ],
 )
 def test_the_first_usable_rank_decides(environment: dict[str, str], rank: int, world: int) -> None:
@@ -57,6 +63,25 @@ def test_an_address_alone_does_not_make_two_starts_one_run() -> None:
 def test_a_lone_process_shares_nothing() -> None:
     """Without a launcher there is no key to share."""
     assert Process().run_key(0) is None
+
+
+def test_a_child_that_runs_the_same_script_shares_its_parents_attempts() -> None:
+    """As Lightning starts them: the parent had no rank yet when it began its run."""
+    code = (
+        "import os\n"
+        "from barograph.identity import this_process\n"
+        "print(this_process({'LOCAL_RANK': '1', 'WORLD_SIZE': '2'}).attempt_key(3))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert told == this_process({}).attempt_key(3)
+    assert told != this_process({}).attempt_key(2)
+
+
+def test_ranks_that_a_framework_tells_of_are_no_children_of_the_script() -> None:
+    """Each of them would take itself for the first one otherwise."""
+    alone = this_process({})
+    assert alone.as_rank(1, 2).attempt_key(0) is None
+    assert alone.as_rank(0, 1).attempt_key(0) == alone.attempt_key(0) is not None
 
 
 def test_names_do_not_touch_random_state() -> None:

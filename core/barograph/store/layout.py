@@ -146,6 +146,10 @@ class RunFolder:
         names = (_ATTEMPT_NAME.fullmatch(entry.name) for entry in self._contents.list("attempts"))
         return sorted(int(match[1]) for match in names if match)
 
+    def has_attempt(self, key: str) -> bool:
+        """Whether the newest attempt is that of this key."""
+        return self._attempt_key(max(self.attempts(), default=0)) == key
+
     def put_file(self, data: bytes, suffix: str) -> str:
         """Keep some bytes under their content id and return the name, such as `<32 hex digits>.png`.
 

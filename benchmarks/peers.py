@@ -10,7 +10,7 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,10 @@ class Peer:
     def finish(self) -> None:
         """End the run, everything written."""
         raise NotImplementedError
+
+    def look_into(self, model: Any) -> Callable[[int], None] | None:
+        """What writes weights and gradients of a model of torch, as histograms, after a step; None if it cannot."""
+        return None
 
     def settle(self, folder: Path) -> None:
         """Wait until a finished run is on the disk, for a peer that goes on writing after finish()."""
@@ -97,6 +101,10 @@ class Wandb(Peer):
 
     def finish(self) -> None:
         self._run.finish()
+
+    def look_into(self, model: Any) -> Callable[[int], None]:
+        self._run.watch(model, log="all", log_freq=1)
+        return lambda step: self._run.log({"step": step}, step=step)
 
     def settle(self, folder: Path) -> None:
         path, size = next(folder.rglob("*.wandb")), -1
@@ -156,6 +164,14 @@ class TensorBoard(Peer):
     def finish(self) -> None:
         self._writer.close()
 
+    def look_into(self, model: Any) -> Callable[[int], None]:
+        def look(step: int) -> None:
+            for name, parameter in model.named_parameters():
+                self._writer.add_histogram(f"weights/{name}", parameter, step)
+                self._writer.add_histogram(f"gradients/{name}", parameter.grad, step)
+
+        return look
+
     def read_series(self, folder: Path, key: str) -> list[float]:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -187,6 +203,18 @@ class Trackio(Peer):
 
     def log(self, metrics: dict[str, float], step: int) -> None:
         self._run.log(metrics, step)
+
+    def look_into(self, model: Any) -> Callable[[int], None]:
+        from trackio import Histogram
+
+        def look(step: int) -> None:
+            found = {}
+            for name, parameter in model.named_parameters():
+                found[f"weights/{name}"] = Histogram(parameter.detach().numpy().ravel())
+                found[f"gradients/{name}"] = Histogram(parameter.grad.numpy().ravel())
+            self._run.log(found, step)
+
+        return look
 
     def finish(self) -> None:
         import trackio

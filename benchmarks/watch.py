@@ -4,8 +4,8 @@
 
 Two copies of a model train side by side, one of them watched, in the order plain, watched, watched, plain. What is
 compared is the CPU of the process, all of its threads included, one thread for torch, at the tenth percentile of each
-kind of step: what else runs on the machine only ever adds, and to both alike. Beside it stands what trackers do for the
-same histograms of each tensor: copy, drop what is not finite, extremes, bins.
+kind of step: what else runs on the machine only ever adds, and to both alike. Peers write weights and gradients as
+histograms by the call that they have for it; none has activations and updates beside them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import peers
 import torch
 from figures import Figure, main, scratch, without_collector
 from torch import nn
@@ -25,7 +26,6 @@ import barograph
 from barograph.tensors.schedule import ALWAYS
 
 Step = Callable[[], None]
-TRACKERS = "usual calls"
 
 
 def ours() -> Iterator[Figure]:
@@ -45,23 +45,16 @@ def ours() -> Iterator[Figure]:
 
 def of_peers() -> Iterator[Figure]:
     torch.set_num_threads(1)
-    step, model = twenty_tensors()
-
-    def tracked() -> None:
-        step()
-        for parameter in model.parameters():
-            usual_histogram(parameter.detach())
-            usual_histogram(parameter.grad)
-
-    _, added_s = differences(step, tracked, 6)
-    yield Figure("9.5M MLP, 20 tensors: added, weights and gradients", 1000 * added_s, "ms", who=TRACKERS)
-
-
-def usual_histogram(tensor: Any) -> list[float]:
-    flat = tensor.clone().view(-1)
-    flat = flat[torch.isfinite(flat)] if not torch.isfinite(flat).all() else flat
-    bins: list[float] = torch.histc(flat, bins=64, min=flat.min().item(), max=flat.max().item()).tolist()
-    return bins
+    for name, make, rounds, _ in MODELS:
+        for peer in peers.installed():
+            step_s, added_s = added_by(peer, make, rounds // 3)
+            if added_s:
+                what = f"{name}: added CPU of a step, weights and gradients only"
+                yield Figure(what, 100 * added_s / step_s, "%", who=peer.name)
+    for peer in peers.installed():
+        _, added_s = added_by(peer, twenty_tensors, 6)
+        if added_s:
+            yield Figure("9.5M MLP, 20 tensors: added, weights and gradients", 1000 * added_s, "ms", who=peer.name)
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -153,6 +146,22 @@ def added(make: Callable[[], tuple[Step, nn.Module]], rounds: int, **options: An
         barograph.init(store=folder, quiet=True) as run,
         run.watch(model, log_every=1, **options),
     ):
+        return differences(plain, watched, rounds)
+
+
+def added_by(peer: peers.Peer, make: Callable[[], tuple[Step, nn.Module]], rounds: int) -> tuple[float, float]:
+    """The same for a peer; nothing added if it has no histograms."""
+    (plain, _), (step, model) = make(), make()
+    steps = itertools.count()
+    with scratch() as folder, peers.started(peer, folder):
+        look = peer.look_into(model)
+        if look is None:
+            return 0.0, 0.0
+
+        def watched() -> None:
+            step()
+            look(next(steps))
+
         return differences(plain, watched, rounds)
 
 

@@ -43,6 +43,7 @@ class Attachment:
         self._run: Run | None = None
         self._in_fit = False
         self._failed = False
+        self._handed_on: tuple[str, str] | None = None  # to a copy that was made by pickling
 
     @property
     def run(self) -> Run | None:
@@ -54,6 +55,11 @@ class Attachment:
         """Where other processes find the run in use, so that they can join it."""
         run = self._run
         return None if run is None else Address(str(run.store_path), run.id, run.attempt)
+
+    @property
+    def place(self) -> tuple[str, str] | None:
+        """Store and id of the run in use, also where only copies in other processes use it; None if there is none."""
+        return self._handed_on if self._run is None else (str(self._run.store_path), self._run.id)
 
     @property
     def owns_run(self) -> bool:
@@ -140,6 +146,7 @@ class Attachment:
     def __getstate__(self) -> dict[str, Any]:
         parent = self._given or self._run or self._family.run or joinable_run()
         store, parent_id = (parent.store_path, parent.id) if parent else self._family.address(self._arguments)
+        self._handed_on = str(store), parent_id
         return {"arguments": self._arguments, "store": str(store), "parent_id": parent_id}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

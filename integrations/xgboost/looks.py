@@ -18,7 +18,7 @@ from barograph.tensors.compute import of_arrays
 from barograph.tensors.schedule import ALWAYS, Schedule
 
 _FIRST_ROUNDS = 20
-_BUDGET_SHARE = 0.5  # of the run's overhead budget; the rest is for the records that every round gets
+_BUDGET_SHARE = 0.25  # of the run's overhead budget; the rest is for the records that every round gets, and the end
 _IMPORTANCE_EVERY = 10  # rounds, of those that are looked into
 _IMPORTANCE_S = 0.001  # what it is taken to cost until it was measured
 _MOST_FEATURES = 50

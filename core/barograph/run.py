@@ -271,7 +271,7 @@ class Run:
         """
         from barograph.artifacts.using import find
 
-        artifact = find(source, self.store_path, self._warn_once)
+        artifact = find(source, self.store_path)
         path = Path(os.fsdecode(source)) if artifact is None else artifact.local_path()  # type: ignore[arg-type]
         self._note_use(source if artifact is None else artifact, kind, name)
         return path

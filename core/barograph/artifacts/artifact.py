@@ -112,11 +112,19 @@ class Artifact:
         """Read the content to the last bit; StoreError if it is gone or is not what it was."""
         if not self.stored or self.digest is None:
             self._check_in_place()
-        elif self.is_directory:
-            for file in self.listing().files:
-                self._objects.copy_to(file.digest)
-        else:
-            self._objects.copy_to(self.digest)
+        for digest in self.objects():
+            self._objects.copy_to(digest)
+
+    def objects(self) -> dict[str, int | None]:
+        """The objects of the store that it consists of, with their sizes where known; none if it is not stored.
+
+        Raises StoreError if a folder's listing is gone or damaged.
+        """
+        if not self.stored or self.digest is None:
+            return {}
+        if not self.is_directory:
+            return {self.digest: self.size_bytes}
+        return {self.digest: None} | {file.digest: file.size_bytes for file in self.listing().files}
 
     @property
     def _objects(self) -> Objects:

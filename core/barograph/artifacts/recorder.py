@@ -106,6 +106,8 @@ class ArtifactRecorder:
             return
         if not self._is_new_use(kind, name, artifact.digest, artifact.path, artifact.run_id, artifact.version):
             return
+        for digest, size_bytes in artifact.objects().items():
+            self._objects.renew(digest, size_bytes)  # so that it is not collected before the record is written
         used = replace(
             artifact,
             name=artifact.name if name is None else clean_key(name)[0],
@@ -145,7 +147,8 @@ class ArtifactRecorder:
         try:
             return _State.of(Path(os.fsdecode(path)).absolute())  # type: ignore[arg-type]  # TypeError is meant to come
         except (OSError, ValueError, TypeError, StoreError) as error:
-            self._warn("artifact path", f"{readable(path, 200)!r} is no artifact: {error}; nothing was recorded of it")
+            reason = str(error).rstrip(".")
+            self._warn("artifact path", f"nothing was recorded of the artifact {readable(path, 200)!r}: {reason}")
             return None
 
     def _described(self, state: _State, kind: object, name: object, role: str, step: int | None) -> Artifact:

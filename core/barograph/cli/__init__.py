@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from barograph.cli import commands, diff
+from barograph.cli import artifacts, commands, diff
 from barograph.errors import BarographError
 from barograph.version import __version__
 
@@ -86,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     rm.add_argument("--force", action="store_true", help="even if something still writes to it")
 
     diff.declare(command("diff", "Show what changed between runs, and what came of it.", diff.run))
+
+    artifacts.declare(command)
 
     command("where", "Tell which store is used from here.", commands.where)
     return parser

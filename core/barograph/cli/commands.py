@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from barograph.cli.artifacts import ARTIFACT_HEAD, artifact_json, artifact_rows
 from barograph.cli.printing import ago, flatten, json_ready, number, print_json, print_line, print_table, visible
 from barograph.closing import best_of, duration_text, is_telling, sparkline
 from barograph.errors import BarographError
@@ -87,6 +88,7 @@ def show(call: argparse.Namespace) -> int:
     # what a person set stands high up; what a framework filled in lies deep
     settings = sorted(flatten(view.config).items(), key=lambda item: item[0].count(".") > _DEEP)
     _print_part("settings", ["setting", "value"], settings, limit if call.all else _SETTINGS, flexible=1)
+    _print_part("artifacts", ARTIFACT_HEAD, artifact_rows(view.artifacts()), limit, flexible=len(ARTIFACT_HEAD) - 1)
     kept: dict[str, Sequence[Any]] = {
         "texts": view.texts(),
         "images": view.images(),
@@ -161,15 +163,16 @@ def sql(call: argparse.Namespace) -> int:
 
 def verify(call: argparse.Namespace) -> int:
     """Check journals."""
-    from barograph.cli.verifying import check_file, check_run
+    from barograph.cli.verifying import Report, check_file, check_run
 
     files = [Path(name) for name in call.names if Path(name).is_file()]
     names = [name for name in call.names if not Path(name).is_file()]
     reports = [check_file(path) for path in files]
+    checked: dict[str, Report] = {}  # objects, which runs share
     if names or not files:
         store = open_store(call.store)
         for view in _progress([store.run(name) for name in names] or store.runs(), "checked"):
-            reports += check_run(view)
+            reports += check_run(view, checked)
     damaged = [report for report in reports if not report.is_sound]
     if call.json:
         print_json([report.as_dict() for report in reports])
@@ -177,7 +180,7 @@ def verify(call: argparse.Namespace) -> int:
         for report in damaged:
             print_line(f"{visible(report.path)}: {report.problem}")
         records = sum(report.records for report in reports)
-        print_line(f"{len(reports)} journals and segments, {records} records, {len(damaged)} of them damaged")
+        print_line(f"{len(reports)} journals, segments and objects, {records} records, {len(damaged)} of them damaged")
     return 1 if damaged else 0
 
 
@@ -275,6 +278,7 @@ def _everything(view: RunView) -> dict[str, Any]:
             {"step": event.step, "name": event.name, "time_s": event.time_s, "data": event.data}
             for event in view.events()
         ],
+        "artifacts": [artifact_json(artifact) for artifact in view.artifacts()],
         "environment": view.environment,
         "children": [child.id for child in view.children()],
     }

@@ -41,9 +41,9 @@ def artifacts_of(records: Iterable[Record], run_id: str, store_path: Path, *, is
 
 
 def pick(artifacts: Sequence[Artifact], wanted: str) -> Artifact | None:
-    """The artifact of one run that is meant by a name, `name:2`, or the beginning of a digest; None if there is none.
+    """The artifact that is meant by a name, `name:2`, or the beginning of a digest; None if there is none.
 
-    Of several with the same name the newest; what the run made goes before what it used.
+    artifacts: by time. Of several that fit the newest; what a run made goes before what one used.
     """
     outputs_last = sorted(artifacts, key=lambda one: one.role == "output")
     match = _VERSIONED.fullmatch(wanted)
@@ -65,7 +65,7 @@ def missing(wanted: str, where: str, artifacts: Iterable[Artifact]) -> StoreErro
     names = list(dict.fromkeys(one.name for one in artifacts))
     near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5) or names[-3:]
     hint = f" There are: {', '.join(near)}." if near else " There is none at all."
-    return StoreError(f"{where} has no artifact {wanted!r}.{hint}")
+    return StoreError(f"{where} no artifact {wanted!r}.{hint}")
 
 
 def _artifact(record: Record, run_id: str, store_path: Path) -> Artifact:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from barograph.artifacts.artifact import Artifact
 from barograph.errors import AmbiguousRunError, RunIsLiveError, RunNotFoundError, StoreError
 from barograph.store.catalogue import Catalogue
+from barograph.store.collecting import GRACE_S, Collected, collect
 from barograph.store.index import Index
 from barograph.store.layout import RUNS_NAME, RunFolder, find_store, safe_run_id
 from barograph.store.overview import LIVE, Overview
@@ -25,6 +26,8 @@ from .where import parse_where
 
 if TYPE_CHECKING:
     import duckdb
+
+    from .lineage import Lineage
 
 _MOST_NAMED = 10  # candidates that an error names
 
@@ -125,18 +128,29 @@ class Store:
         return sorted(found, key=lambda artifact: artifact.time_s)
 
     def artifact(self, name: str) -> Artifact:
-        """One artifact: the newest of a name, `name:2` for the second in its newest run, or by its digest's beginning.
+        """One artifact: the newest of a name, `name:2` for the newest that is the second in its run, or by its digest.
 
         Raises StoreError where nothing answers to it.
         """
-        by_run: dict[str, list[Artifact]] = {}
-        every = self.artifacts()
-        for artifact in every:
-            by_run.setdefault(artifact.run_id, []).append(artifact)
-        picked = [one for of_run in by_run.values() if (one := pick(of_run, name)) is not None]
-        if not picked:
-            raise missing(name, str(self.path), every)
-        return max(picked, key=lambda one: (one.name == name, one.role == "output", one.time_s))
+        found = self.artifacts()
+        artifact = pick(found, name)
+        if artifact is None:
+            raise missing(name, f"{self.path} has", found)
+        return artifact
+
+    def lineage(self, name: str) -> Lineage:
+        """Where a run, an artifact or a data set came from, and what came of it, over all runs of the store.
+
+        name: a run's id or name; an artifact's name, `name:2` or digest; a data set's name or fingerprint; or the path
+        of a file whose content an artifact has. Raises StoreError where nothing answers to it.
+        """
+        from .lineage import lineage_of
+
+        return lineage_of(self, name)
+
+    def collect(self, *, grace_s: float = GRACE_S, dry_run: bool = False) -> Collected:
+        """Remove the contents that no record of any run names: see `barograph.store.collecting.collect`."""
+        return collect(self.path, grace_s=grace_s, dry_run=dry_run)
 
     def seal(self, run: RunView | str) -> SealResult:
         """Seal what nobody writes to any more in a run: see `barograph.store.sealing.seal`."""

@@ -104,11 +104,11 @@ class Objects:
         path = self.path(digest)
         return path.is_file() and not path.is_symlink()
 
-    def renew(self, digest: str, size_bytes: int) -> bool:
-        """Whether an object is there in its full size; its date is then now. Where that may not be set: no."""
+    def renew(self, digest: str, size_bytes: int | None = None) -> bool:
+        """Set an object's date to now; False if it is not there, has another size, or its date may not be set."""
         path = self.path(digest)
         try:
-            if not self.has(digest) or path.stat().st_size != size_bytes:
+            if not self.has(digest) or size_bytes not in (None, path.stat().st_size):
                 return False
             os.utime(path)
         except (FileNotFoundError, PermissionError):

@@ -16,8 +16,8 @@ from barograph.guard import guarded
 from barograph.integrations.torch.parameters import clean_name, local_part
 from barograph.integrations.torch.taking import Key, Taken, Taker
 from barograph.run import Run
+from barograph.tensors.points import ACTIVATIONS
 
-KIND = "activations"
 _WHOLE_UP_TO = 1 << 18  # elements of an output; of larger ones evenly spread rows of the batch are taken
 _LEAST_ROWS = 16
 _HELD_BYTES = 64 * 1024 * 1024  # of copies on a device, until one launch has read them
@@ -93,8 +93,8 @@ class Activations:
         Scalars by key: saturation, and dead_units: how many have put out nothing above zero since the epoch began, in
         as much as was looked at.
         """
-        shares = {f"{KIND}/{name}/saturation": torch.stack(one).mean() for name, one in self._saturation.items()}
-        dead = {f"{KIND}/{name}/dead_units": (~fired).sum() for name, fired in self._fired.items()}
+        shares = {f"{ACTIVATIONS}/{name}/saturation": torch.stack(one).mean() for name, one in self._saturation.items()}
+        dead = {f"{ACTIVATIONS}/{name}/dead_units": (~fired).sum() for name, fired in self._fired.items()}
         scalars = shares | dead
         found = self._taken, self._held, scalars
         self._taken, self._held, self._saturation, self._held_bytes = [], [], {}, 0
@@ -110,9 +110,9 @@ class Activations:
         self.unseen.discard(name)
         rows = _some_rows(tensor)
         if rows.device.type == "cpu":
-            self._taken.append(self._taker.take([(KIND, name)], [rows], self.sampling))
+            self._taken.append(self._taker.take([(ACTIVATIONS, name)], [rows], self.sampling))
         elif self._held_bytes + rows.numel() * rows.element_size() <= _HELD_BYTES:
-            self._held.append(((KIND, name), rows.clone()))
+            self._held.append(((ACTIVATIONS, name), rows.clone()))
             self._held_bytes += rows.numel() * rows.element_size()
         if is_rectifier and rows.ndim > 1:
             units = 1 if rows.ndim > 3 else rows.ndim - 1  # (N, C, H, W) has its units in C, (N, ..., F) in F

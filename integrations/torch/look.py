@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
 
-from barograph.integrations.torch.activations import KIND as ACTIVATIONS
 from barograph.integrations.torch.gradients import KIND as GRADIENTS
 from barograph.integrations.torch.parameters import local_part
 from barograph.integrations.torch.taking import Key, Taken, Taker, when_all
 from barograph.integrations.torch.values import on_their_way
 from barograph.run import Run
+from barograph.tensors.points import ACTIVATIONS, norm_of, points_of
 from barograph.tensors.statistics import Statistics
 
 _WEIGHTS = "weights"
 _CLIPPED, _SCALE, _SCALE_NOW, _BEFORE, _MOVED = "clipped", "scale", "scale_now", "before", "moved"  # not written
-_FIGURES = ("norm", "mean", "std")
-_OF_ACTIVATIONS = ("zero_fraction", "mean", "std")
 _ROUNDING = 1e-5  # a clip factor so near to 1 is 1: two norms were divided
 
 
@@ -89,8 +87,7 @@ class Look:
         for kind in (GRADIENTS, _WEIGHTS, ACTIVATIONS):
             records = found.get(kind, {})
             figures = {name: one for name, one in records.items() if name not in self._shards}
-            points.update(zip(_keys(kind, tuple(figures)), _values(kind, figures.values()), strict=True))
-            points |= _not_finite(kind, figures)
+            points |= points_of(kind, figures)
             binned = {name: one for name, one in records.items() if one.sampling or name in self._shards}
             statistics.update(zip(_names(kind, tuple(binned)), binned.values(), strict=True))
         points |= self._norms(found) | _ratios(found)
@@ -117,9 +114,9 @@ class Look:
         gradients = found.get(GRADIENTS, {})
         if not gradients or not self._shards.isdisjoint(gradients):
             return {}  # of shards the norm of all would need the other processes
-        norms = {f"{self._total}/norm": _norm(gradients)}
+        norms = {f"{self._total}/norm": norm_of(gradients.values())}
         if _CLIPPED in found:
-            norms[f"{self._total}/norm_clipped"] = _norm(found[_CLIPPED]) / _scale(found, _SCALE_NOW)
+            norms[f"{self._total}/norm_clipped"] = norm_of(found[_CLIPPED].values()) / _scale(found, _SCALE_NOW)
             before, after = norms.values()
             if before > 0 and math.isfinite(before):
                 factor = after / before
@@ -128,33 +125,8 @@ class Look:
 
 
 @lru_cache(maxsize=64)
-def _keys(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    figures = _OF_ACTIVATIONS if kind == ACTIVATIONS else _FIGURES
-    return tuple(f"{kind}/{name}/{figure}" for name in names for figure in figures)
-
-
-@lru_cache(maxsize=64)
 def _names(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{kind}/{name}" for name in names)
-
-
-def _values(kind: str, records: Iterable[Statistics]) -> list[float]:
-    values: list[float] = []
-    for record in records:
-        values += (record.zero_share if kind == ACTIVATIONS else record.l2, record.mean, record.std)
-    return values
-
-
-def _not_finite(kind: str, records: Mapping[str, Statistics]) -> dict[str, float]:
-    return {
-        f"{kind}/{name}/not_finite": float(record.count - record.finite)
-        for name, record in records.items()
-        if record.count != record.finite
-    }
-
-
-def _norm(records: Mapping[str, Statistics]) -> float:
-    return math.hypot(*(record.l2 for record in records.values()))
 
 
 def _ratios(found: Mapping[str, Mapping[str, Statistics]]) -> dict[str, float]:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from barograph.cli import artifacts, commands, diff
+from barograph.cli import artifacts, commands, diff, reproduce
 from barograph.errors import BarographError
 from barograph.version import __version__
 
@@ -86,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     rm.add_argument("--force", action="store_true", help="even if something still writes to it")
 
     diff.declare(command("diff", "Show what changed between runs, and what came of it.", diff.run))
+
+    again = command("reproduce", "Run a run again and tell whether it came out the same.", reproduce.run)
+    reproduce.declare(again)
 
     artifacts.declare(command)
 

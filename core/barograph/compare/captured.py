@@ -115,7 +115,7 @@ class Captured:
     @property
     def has_all_sources(self) -> bool:
         """Whether the source of every imported module of the project is there."""
-        return bool(self._sources.get("complete"))
+        return bool(self._sources) and self.environment.get("complete") is True
 
     def sources(self) -> dict[str, str]:
         """The digest of each imported source file of the project, by path."""

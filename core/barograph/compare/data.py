@@ -17,12 +17,12 @@ def data_changes(before: RunView, after: RunView) -> list[Change]:
     changes = []
     for name in dict.fromkeys([*old, *new]):
         kind = "removed" if name not in new else "added" if name not in old else "changed"
-        if kind != "changed":
-            one = (old.get(name) or new.get(name) or [{}])[-1]
-            text = f"{'only in the first' if kind == 'removed' else 'only in the second'}: {one.get('rows')} rows"
+        if kind == "changed":
+            text = _difference(old[name], new[name])
+        else:
+            text = f"only in the {'second' if kind == 'added' else 'first'}: {_rows(old.get(name) or new[name])} rows"
+        if text:
             changes.append(Change("data", name, kind, _identity(old.get(name)), _identity(new.get(name)), DATA, text))
-        elif text := _difference(old[name], new[name]):
-            changes.append(Change("data", name, kind, _identity(old[name]), _identity(new[name]), DATA, text))
     return _with_split(changes, old, new)
 
 
@@ -60,6 +60,10 @@ def _difference_of(before: dict[str, Any], after: dict[str, Any]) -> str | None:
     if not parts and one.get("unordered") == other.get("unordered"):
         return f"the same {after.get('rows')} rows in another order"
     return "; ".join(parts or ["other values in as many rows"])
+
+
+def _rows(records: list[dict[str, Any]]) -> object:
+    return records[-1].get("rows")
 
 
 def _seen(record: dict[str, Any]) -> object:
@@ -105,7 +109,7 @@ def _with_split(changes: list[Change], old: Records, new: Records) -> list[Chang
     text = "the same rows altogether, divided otherwise"
     if rows[0] != rows[1]:
         text += f" ({rows[0]} → {rows[1]})"
-    states = [{name: _identity(records[name]) for name in names} for records in (old, new)]
+    states = {name: _identity(old[name]) for name in names}, {name: _identity(new[name]) for name in names}
     split = Change("data", ", ".join(names), "changed", *states, DATA, text)
     return [split, *(change for change in changes if change.kind != "changed")]
 

@@ -69,9 +69,10 @@ def diff(
     default the nearest earlier run, which is then the first of the two. store: where names are looked up.
     every: also metrics of the inside and surroundings of a training.
     """
-    place = store if isinstance(store, Store) else None
-    if place is None and (store is not None or not all(map(_is_resolved, (a, b, *more)))):
-        place = open_store(store)
+    if isinstance(store, Store):
+        place: Store | None = store
+    else:
+        place = None if store is None and all(map(_is_resolved, (a, b, *more))) else open_store(store)
     first = runs_of(a, place)
     if b is None:
         if len(first) != 1:

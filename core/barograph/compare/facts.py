@@ -6,7 +6,8 @@ Left out are times, durations, process and host names, ids, and where the run an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from barograph.reading import RunView
@@ -30,18 +31,22 @@ _NUMBER = re.compile(r"-\.?\d")
 def facts_of(view: RunView) -> Facts:
     """Everything about a run that is a plain value."""
     neutral, environment = Neutral(view), view.environment
-    found: Facts = {("parameters", name): neutral.fact(value, PARAMETER) for name, value in view.params.items()}
-    for section, name, value, importance in [
-        *_inputs(view),
-        *_called(environment),
-        *_interpreter(environment),
-        *_packages(environment),
-        *_surroundings(environment),
-        *_switches(view, environment),
-    ]:
-        if value not in (None, {}, []):
-            found[section, name] = neutral.fact(value, importance)
-    return found
+    params = (("parameters", name, value, PARAMETER) for name, value in view.params.items())
+    told = chain(params, _inputs(view), _called(environment), _libraries(environment), _switches(view, environment))
+    return _facts(told, neutral) | surroundings_of(environment, neutral)
+
+
+def surroundings_of(environment: Mapping[str, Any], neutral: Neutral) -> Facts:
+    """Interpreter, packages and machine."""
+    return _facts(chain(_interpreter(environment), _packages(environment), _machine(environment)), neutral)
+
+
+def _facts(told: Iterable[tuple[str, str, Any, int]], neutral: Neutral) -> Facts:
+    return {
+        (section, name): neutral.fact(value, importance)
+        for section, name, value, importance in told
+        if value not in (None, {}, [])
+    }
 
 
 _Told = Iterator[tuple[str, str, Any, int]]  # section, name, value (Any: JSON), importance
@@ -66,6 +71,11 @@ def arguments_by_name(arguments: list[str]) -> dict[str, Any]:
             place += 1
             found.setdefault(f"argument {place}", []).append(argument)
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def is_identity(variable: str) -> bool:
+    """Whether a variable says who a process is, or where its interpreter lies, and so differs in every start."""
+    return _WHO.fullmatch(variable) is not None
 
 
 def _inputs(view: RunView) -> _Told:
@@ -94,6 +104,12 @@ def _called(environment: Mapping[str, Any]) -> _Told:
     what = entry.get("module") or _within(environment, entry.get("path"))
     yield "arguments", "entry", f"{entry.get('kind')} {what or ''}".strip() if entry else None, ARGUMENT + 1
     yield "arguments", "working folder", _within(environment, environment.get("folder")) or None, SURROUNDING
+    command = environment.get("command")
+    given = len(environment.get("arguments") or [""]) - 1
+    if isinstance(command, list):
+        head = command[1 : len(command) - given]
+        kind = _mapping(environment, "entry").get("kind")
+        yield "environment", "interpreter options", head[: -2 if kind in ("module", "command") else -1], SWITCH
     arguments = environment.get("arguments")
     for name, value in arguments_by_name([str(one) for one in arguments[1:]] if arguments else []).items():
         yield "arguments", name, value, ARGUMENT
@@ -112,12 +128,6 @@ def _interpreter(environment: Mapping[str, Any]) -> _Told:
     python = _mapping(environment, "python")
     yield "environment", "python", python.get("version"), VERSION
     yield "environment", "implementation", python.get("implementation"), VERSION
-    command = environment.get("command")
-    given = len(environment.get("arguments") or [""]) - 1
-    if isinstance(command, list):
-        head = command[1 : len(command) - given]
-        kind = _mapping(environment, "entry").get("kind")
-        yield "environment", "interpreter options", head[: -2 if kind in ("module", "command") else -1], SWITCH
 
 
 def _packages(environment: Mapping[str, Any]) -> _Told:
@@ -131,8 +141,12 @@ def _packages(environment: Mapping[str, Any]) -> _Told:
         if _DISTRIBUTIONS.get(name, name).lower().replace("_", "-") not in installed and installed:
             yield "packages", name, version, VERSION
 
+    for name, origin in _mapping(environment, "origins").items():
+        if name != "barograph":
+            yield "packages", f"{name}, origin", origin, VERSION
 
-def _surroundings(environment: Mapping[str, Any]) -> _Told:
+
+def _machine(environment: Mapping[str, Any]) -> _Told:
     machine = _mapping(environment, "machine")
     for name in _MACHINE:
         yield "environment", name, machine.get(name), HARDWARE
@@ -145,8 +159,16 @@ def _surroundings(environment: Mapping[str, Any]) -> _Told:
             yield "environment", name.replace("_bytes", "_gib"), round(size / _GIB), SURROUNDING
     for name in ("platform", "container", "service"):
         yield "environment", name, environment.get(name), SURROUNDING
+
+
+def _libraries(environment: Mapping[str, Any]) -> _Told:
+    libraries = _mapping(environment, "libraries")
+    blas = [one for one in libraries.get("blas") or [] if isinstance(one, dict)]
+    kept = ("internal_api", "version", "threading_layer", "architecture")  # their threads stand with the others
+    yield "environment", "blas", sorted(" ".join(str(one.get(name) or "") for name in kept) for one in blas), HARDWARE
+    yield "environment", "cuda libraries", libraries.get("cuda"), HARDWARE
     for name, value in _mapping(environment, "variables").items():
-        if not _WHO.fullmatch(name) and not _THREADS.fullmatch(name):
+        if not is_identity(name) and not _THREADS.fullmatch(name):
             yield "environment", name, value, SWITCH
 
 

@@ -29,7 +29,7 @@ class Parting:
     def text(self) -> str:
         """In words."""
         if self.since is None:
-            return f"{self.generator}: in another state at {self.at}, and drawn from: it was not seeded, or otherwise"
+            return f"{self.generator}: never in the same state from {self.at} on, and drawn from: not seeded alike"
         return f"{self.generator}: in the same state at {self.since}, in another at {self.at}"
 
 
@@ -67,7 +67,7 @@ def generator_changes(before: RunView, after: RunView, others: list[Change]) -> 
     if not found:
         return []
     names = ", ".join(one.generator for one in found)
-    states = [{one.generator: getattr(one, side) for one in found} for side in ("before", "after")]
+    states = {one.generator: one.before for one in found}, {one.generator: one.after for one in found}
     return [Change("seeds", names, "changed", *states, SEED, "; ".join(one.text for one in found))]
 
 

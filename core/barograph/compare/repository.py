@@ -28,7 +28,9 @@ class Repository:
         self.root = root
         self._scratch = scratch
         objects = git(root, "rev-parse", "--git-path", "objects").decode().strip()
+        self._index = f"{scratch}/index"
         self._variables = {
+            "GIT_INDEX_FILE": self._index,
             "GIT_OBJECT_DIRECTORY": f"{scratch}/objects",
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(Path(root, objects).resolve()),
         }
@@ -43,15 +45,14 @@ class Repository:
 
     def tree(self, commit: str | None, patch: bytes, untracked: Mapping[str, bytes]) -> str:
         """The tree of a commit (None: before the first) with changes and new files; GitError if the patch fails."""
-        index = {"GIT_INDEX_FILE": f"{self._scratch}/index"}
-        Path(self._scratch, "index").unlink(missing_ok=True)
-        self._git("read-tree", commit or "--empty", **index)
+        Path(self._index).unlink(missing_ok=True)
+        self._git("read-tree", commit or "--empty")
         if patch.strip():
-            self._git("apply", "--cached", "--whitespace=nowarn", "-", given=patch, **index)
+            self._git("apply", "--cached", "--whitespace=nowarn", "-", given=patch)
         if untracked:
             lines = "".join(f"100644 {self._blob(data)}\t{path}\0" for path, data in untracked.items())
-            self._git("update-index", "--add", "-z", "--index-info", given=os.fsencode(lines), **index)
-        return self._git("write-tree", **index).decode().strip()
+            self._git("update-index", "--add", "-z", "--index-info", given=os.fsencode(lines))
+        return self._git("write-tree").decode().strip()
 
     def difference(self, before: str, after: str) -> list[tuple[str, str, str]]:
         """Path, kind and unified diff of each file that two trees do not have in common."""
@@ -70,8 +71,8 @@ class Repository:
     def _blob(self, data: bytes) -> str:
         return self._git("hash-object", "-w", "--no-filters", "--stdin", given=data).decode().strip()
 
-    def _git(self, *arguments: str, given: bytes = b"", **variables: str) -> bytes:
-        return git(self.root, *arguments, given=given, **self._variables, **variables)
+    def _git(self, *arguments: str, given: bytes = b"") -> bytes:
+        return git(self.root, *arguments, given=given, **self._variables)
 
 
 def holder_of(roots: Sequence[str | None], commits: Sequence[str]) -> str:

@@ -181,8 +181,8 @@ def _figure_of(name: str, values: list[list[float]], better_high: bool | None) -
     interval = welch_interval(values[0], values[1])
     before, after = means
     is_better = None
-    if None not in (before, after, better_high) and before != after and not math.isnan(after - before):
-        is_better = (after > before) == better_high
-        if interval is not None and interval[0] <= 0 <= interval[1]:
-            is_better = None  # the spread between the runs explains it
+    # Where the spread between the runs explains a difference, none of the two is better.
+    is_told_apart = interval is None or not interval[0] <= 0 <= interval[1]
+    if before is not None and after is not None and better_high is not None and is_told_apart:
+        is_better = None if before == after or math.isnan(after - before) else (after > before) == better_high
     return Figure(name, before, after, (len(values[0]), len(values[1])), interval, is_better)

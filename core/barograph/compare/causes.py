@@ -1,0 +1,80 @@
+"""Why a run was not repeated: what is proven to be different, never a guess stated as a fact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from barograph.reading import RunView
+
+from .change import SURROUNDING, Change
+from .difference import changes_between
+from .generators import partings, states_of
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Something that differs and can make a training go another way.
+
+    kind: generator, code, data, parameters, inputs, arguments, packages, environment, or open for what could not be
+    excluded. is_proven: whether the records show that it differs; what is not proven was merely not ruled out.
+    """
+
+    kind: str
+    name: str
+    text: str
+    is_proven: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON. Any: JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def causes_of(before: RunView, after: RunView) -> list[Cause]:
+    """What is proven to differ, the likeliest cause first; if nothing is, what could not be ruled out."""
+    told = changes_between([before], [after])
+    found = [
+        Cause(change.section, change.name, _words(change), True)
+        for change in told
+        if change.kind != "same" and change.importance > SURROUNDING and change.section != "seeds"
+    ]
+    unseeded = [
+        Cause("generator", parting.generator, parting.text, True)
+        for rank in before.ranks
+        for parting in partings(before, after, rank)
+        if parting.since is None or not found
+    ]
+    found += list(dict.fromkeys(unseeded))
+    return found or _open(before, after)
+
+
+def _open(before: RunView, after: RunView) -> list[Cause]:
+    """What the records leave possible, said as such."""
+    found = []
+    if not states_of(before) or not states_of(after):
+        found.append(Cause("open", "generators", "the states of the random generators were not recorded", False))
+    loose = _loose_switches(before)
+    if loose and (before.environment.get("machine") or {}).get("gpus"):
+        text = f"kernels that need not give the same result twice were allowed: {', '.join(loose)}"
+        found.append(Cause("open", "kernels", text, False))
+    if "PYTHONHASHSEED" not in (before.environment.get("variables") or {}):
+        text = "the order of sets and hashes of texts differ in every process, because PYTHONHASHSEED was not set"
+        found.append(Cause("open", "PYTHONHASHSEED", text, False))
+    return found
+
+
+def _loose_switches(view: RunView) -> list[str]:
+    """The switches that allow results to differ: determinism off, or the search for the fastest kernel on."""
+    switches: dict[str, Any] = {}
+    for record in view.records("seeds"):
+        switches |= record.body.get("switches") or {}
+    return [
+        name
+        for name, value in switches.items()
+        if ("deterministic" in name.lower() and not value) or ("benchmark" in name.lower() and value)
+    ]
+
+
+def _words(change: Change) -> str:
+    lines = change.text.splitlines()
+    return f"{change.section}, {change.name}: " + (change.text if len(lines) == 1 else "the file differs")

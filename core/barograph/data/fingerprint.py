@@ -1,0 +1,111 @@
+"""Fingerprints of data: one that knows the order of the rows, and one that does not.
+
+Both are taken of the hashes of the rows (hashing.py): the ordered one is the XXH3-128 of their sequence, the unordered
+one of their sums, each with the number of rows and the names, types and shapes of the columns. So data is the same if
+names, order, types and shapes of its columns and the bits of its values are: -0.0 is not 0.0, one NaN not another, and
+int32 not int64. Memory layout, chunks, batches and the library do not count, nor does what made the data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .hashing import Words, add_values, finish
+from .sketch import SketchBuilder
+from .table import Column, Table
+
+_FIELD = 32  # bits: a field of a row has its words numbered from its own place times 2**32
+_PARTS = ("inputs", "labels", "weights")
+
+
+class Fingerprint:
+    """The two fingerprints of rows, taken in block by block; where the blocks end makes no difference."""
+
+    def __init__(self) -> None:
+        import xxhash
+
+        self.rows = 0
+        self._sequence = xxhash.xxh3_128()
+        self._first = self._second = 0
+
+    def add(self, sums: Words) -> Words:
+        """Take in rows by the sums of their words; returns their hashes, which take the place of the sums."""
+        first, second = finish(sums)
+        self._first, self._second = self._first + first, self._second + second
+        self._sequence.update(sums.astype("<u8", copy=False))
+        self.rows += len(sums)
+        return sums
+
+    def digests(self, schema: object) -> dict[str, str]:
+        """The fingerprints of the rows so far, 32 hex digits each."""
+        head = json.dumps(schema, ensure_ascii=True).encode() + self.rows.to_bytes(8, "little")
+        sums = b"".join((one % 2**64).to_bytes(8, "little") for one in (self._first, self._second))
+        return {"ordered": _digest(head + self._sequence.digest()), "unordered": _digest(head + sums)}
+
+
+class Scan:
+    """One pass over inputs, labels and weights: the fingerprint of each and of all together, and the inputs' sketch."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.sketch = SketchBuilder()
+        self._parts: dict[str, _Part] = {}
+        self._whole = Fingerprint()
+
+    def add(self, parts: Mapping[str, Table], start: int, stop: int) -> None:
+        """Take in the rows from `start` to before `stop` of each part; they follow those taken in before."""
+        rows = stop - start
+        whole = np.zeros(rows, dtype=np.uint64)
+        for place, name in enumerate(_PARTS):
+            if name in parts:
+                part = self._parts.setdefault(name, _Part())
+                hashes = part.add(parts[name], start, stop)
+                add_values(whole, hashes, place << _FIELD)
+                if name == "inputs":
+                    self.sketch.add(hashes)
+        self._whole.add(whole)
+        self.rows += rows
+
+    def fingerprint(self) -> dict[str, str]:
+        """The fingerprints of all parts together: of which inputs went with which labels."""
+        return self._whole.digests({name: part.schema for name, part in self._parts.items()})
+
+    def fingerprint_of(self, name: str) -> dict[str, str]:
+        """The fingerprints of one part."""
+        part = self._parts[name]
+        return part.fingerprint.digests(part.schema)
+
+
+class _Part:
+    """The fingerprint of one part, and its columns as far as they are the same in each block."""
+
+    def __init__(self) -> None:
+        self.fingerprint = Fingerprint()
+        self._columns: dict[str, list[Any]] = {}  # Any: JSON
+
+    @property
+    def schema(self) -> list[list[Any]]:
+        return [[name, *about] for name, about in self._columns.items()]
+
+    def add(self, table: Table, start: int, stop: int) -> Words:
+        sums = np.zeros(stop - start, dtype=np.uint64)
+        for column in table.columns:
+            column.read(start, stop).add(sums, self._place(column) << _FIELD)
+        return self.fingerprint.add(sums)
+
+    def _place(self, column: Column) -> int:
+        """The number of a column; a shape that varies from batch to batch, as that of padded texts, is left open."""
+        about = self._columns.setdefault(column.name, [column.dtype, list(column.shape)])
+        if about[1] != list(column.shape):
+            about[1] = None
+        return list(self._columns).index(column.name)
+
+
+def _digest(data: bytes) -> str:
+    import xxhash
+
+    return str(xxhash.xxh3_128_hexdigest(data))

@@ -1,0 +1,226 @@
+"""Data frames as tables: of pandas, polars and pyarrow, none of which is imported here.
+
+Equal columns are equal in all three: numbers of one type with the same cells missing, texts, points in time of one unit.
+A category goes by its value, and is not equal to the same texts as plain texts. The index of a pandas frame is left out.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import column_of_array
+from .cells import Cells, Codes, Numbers, Texts, codes_of, texts_of
+from .table import Column, Table
+
+_ARROW_NUMBERS = {"halffloat": "float16", "float": "float32", "double": "float64", "bool": "bool"}
+_ARROW_TEXTS = {"string", "large_string", "string_view"}
+_NO_NUMBERS = "OUST"
+_POLARS_MOMENTS = {"Date", "Datetime", "Duration"}
+_POLARS_OBJECTS = {"Decimal", "Int128", "UInt128"}  # numbers that numpy has no type for
+
+
+def table_of_pandas(frame: Any) -> Table:  # Any: core does not import pandas
+    """A pandas DataFrame, Series or Index."""
+    if hasattr(frame, "columns"):
+        series = [(_label(name), frame.iloc[:, place]) for place, name in enumerate(frame.columns)]
+    else:
+        series = [(_label(frame.name) if frame.name is not None else "", frame)]
+    columns = [_pandas_column(name, one) for name, one in series]
+    usage = frame.memory_usage(index=False) if hasattr(frame, "columns") else frame.memory_usage()
+    return Table(f"pandas.{type(frame).__name__}", len(frame), columns, int(np.sum(usage)))
+
+
+def table_of_polars(frame: Any) -> Table:  # Any: core does not import polars
+    """A polars DataFrame or Series; a LazyFrame is not collected."""
+    series = frame.get_columns() if hasattr(frame, "get_columns") else [frame]
+    columns = [_polars_column(one) for one in series]
+    kind = f"polars.{type(frame).__name__}"
+    return Table(kind, len(frame), columns, int(frame.estimated_size()), is_immutable=True)
+
+
+def table_of_arrow(data: Any) -> Table:  # Any: core does not import pyarrow
+    """A pyarrow Table, RecordBatch, Array or ChunkedArray."""
+    named = zip(data.schema.names, data.columns, strict=True) if hasattr(data, "schema") else [("", data)]
+    columns = [_arrow_column(name, one) for name, one in named]
+    return Table(f"pyarrow.{type(data).__name__}", len(data), columns, int(data.nbytes), is_immutable=True)
+
+
+def _label(name: object) -> str:
+    return name if isinstance(name, str) else str(name)
+
+
+# -- pandas ----------------------------------------------------------------------------------------------------------
+
+
+def _pandas_column(name: str, series: Any) -> Column:
+    dtype = series.dtype
+    if type(dtype).__name__ == "CategoricalDtype":
+        return _coded(name, np.asarray(getattr(series, "cat", series).codes), list(dtype.categories))
+    if type(dtype).__name__ == "SparseDtype":
+        return _pandas_column(name, series.astype(dtype.subtype))
+    if isinstance(dtype, np.dtype) and dtype.kind not in _NO_NUMBERS:
+        return column_of_array(series.to_numpy(), name)
+    if type(dtype).__name__ == "DatetimeTZDtype":
+        moments = series.to_numpy(dtype=f"datetime64[{dtype.unit}]")
+        return _renamed(column_of_array(moments, name), f"datetime64[{dtype.unit}, {dtype.tz}]")
+    pyarrow_dtype = getattr(dtype, "pyarrow_dtype", None)
+    if pyarrow_dtype is not None:
+        array = series.array.__arrow_array__()
+        return _arrow_column(name, array)
+    numbers = getattr(dtype, "numpy_dtype", None)
+    if isinstance(numbers, np.dtype) and numbers.kind in "biuf":  # with a mask: Int64, Float32, boolean
+        mask = series.isna().to_numpy()
+        values = series.to_numpy(dtype=numbers, na_value=numbers.type(0))
+        return column_of_array(values, name, mask if mask.any() else None)
+
+    def read(start: int, stop: int) -> Cells:
+        return texts_of(series.iloc[start:stop].tolist() if hasattr(series, "iloc") else list(series[start:stop]))
+
+    is_text = type(dtype).__name__ == "StringDtype" or _holds_texts(series)
+    return Column(name, "string" if is_text else "object", (), read)
+
+
+def _holds_texts(series: Any) -> bool:
+    """Whether an object column holds texts and missing values only: it then equals a column of texts."""
+    return all(isinstance(cell, str) or cell is None or cell != cell for cell in _kinds(series))
+
+
+def _kinds(series: Any) -> list[object]:
+    """One cell of each class in an object column."""
+    return list({type(cell): cell for cell in np.asarray(series, dtype=object).tolist()}.values())
+
+
+# -- polars ----------------------------------------------------------------------------------------------------------
+
+
+def _polars_column(series: Any) -> Column:
+    name, dtype = str(series.name), series.dtype
+    kind = type(dtype).__name__ if not isinstance(dtype, type) else dtype.__name__
+    if kind in ("Categorical", "Enum"):
+        return Column(name, "category", (), lambda start, stop: codes_of(series[start:stop].to_list()))
+    if (dtype.is_numeric() and kind not in _POLARS_OBJECTS) or kind in _POLARS_MOMENTS or kind == "Boolean":
+        return _polars_numbers(name, series, kind)
+    is_text = kind == "String"
+    return Column(
+        name, "string" if is_text else "object", (), lambda start, stop: texts_of(series[start:stop].to_list())
+    )
+
+
+def _polars_numbers(name: str, series: Any, kind: str) -> Column:
+    empty = series[:0].to_numpy()
+    dtype = "datetime64[D]" if kind == "Date" else empty.dtype.name
+    if kind == "Datetime" and series.dtype.time_zone:
+        dtype = f"datetime64[{series.dtype.time_unit}, {series.dtype.time_zone}]"
+
+    def read(start: int, stop: int) -> Cells:
+        part = series[start:stop]
+        missing = part.is_null().to_numpy() if part.null_count() else None
+        physical = part.to_physical() if kind != "Boolean" else part
+        values = (physical.fill_null(False if kind == "Boolean" else 0) if missing is not None else physical).to_numpy()
+        return Numbers(_moments(values, dtype, missing), None if dtype.startswith(("datetime", "timedelta")) else missing)
+
+    return Column(name, dtype, (), read, empty.dtype.itemsize)
+
+
+# -- pyarrow ---------------------------------------------------------------------------------------------------------
+
+
+def _arrow_column(name: str, array: Any) -> Column:
+    kind = str(array.type)
+    pyarrow = sys.modules["pyarrow"]
+    if kind.startswith("dictionary"):
+        return Column(name, "category", (), lambda start, stop: _arrow_codes(_whole(array.slice(start, stop - start))))
+    if kind in _ARROW_TEXTS:
+        return Column(name, "string", (), lambda start, stop: _arrow_texts(_whole(array.slice(start, stop - start))))
+    is_moment = kind.startswith(("timestamp", "duration", "date32"))
+    if not is_moment and kind not in _ARROW_NUMBERS and not kind.startswith(("int", "uint")):
+        return Column(
+            name, "object", (), lambda start, stop: texts_of(array.slice(start, stop - start).to_pylist())
+        )
+    dtype = _arrow_dtype(kind)
+
+    def read(start: int, stop: int) -> Cells:
+        part = _whole(array.slice(start, stop - start))
+        missing = part.is_null().to_numpy(zero_copy_only=False) if part.null_count else None
+        if is_moment:
+            part = part.cast(pyarrow.int32() if kind.startswith("date32") else pyarrow.int64(), safe=False)
+        if missing is not None:
+            part = part.fill_null(False if kind == "bool" else 0)
+        values = part.to_numpy(zero_copy_only=False)
+        return Numbers(_moments(values, dtype, missing), None if is_moment else missing)
+
+    return Column(name, dtype, (), read, 1 if kind == "bool" else max(1, array.type.bit_width // 8))
+
+
+def _arrow_dtype(kind: str) -> str:
+    if kind.startswith("date32"):
+        return "datetime64[D]"
+    if kind.startswith("timestamp"):
+        unit, _, zone = kind.removeprefix("timestamp[").removesuffix("]").partition(", tz=")
+        return f"datetime64[{unit}, {zone}]" if zone else f"datetime64[{unit}]"
+    if kind.startswith("duration"):
+        return f"timedelta64[{kind.removeprefix('duration[').removesuffix(']')}]"
+    return _ARROW_NUMBERS.get(kind, kind)
+
+
+def _arrow_texts(array: Any) -> Texts:
+    pyarrow = sys.modules["pyarrow"]
+    large = array.cast(pyarrow.large_string())
+    if large.null_count:
+        missing = large.is_null().to_numpy(zero_copy_only=False)
+        large = large.fill_null("")
+    else:
+        missing = None
+    _, offsets, data = large.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int64, count=len(large) + 1, offset=8 * large.offset) if offsets else None
+    if starts is None or data is None:
+        return Texts(np.empty(0, dtype=np.uint8), np.zeros(len(large) + 1, dtype=np.int64), missing)
+    return Texts(np.frombuffer(data, dtype=np.uint8), starts, missing)
+
+
+def _arrow_codes(array: Any) -> Codes:
+    codes = array.indices.fill_null(-1) if array.indices.null_count else array.indices
+    return Codes(codes.to_numpy(zero_copy_only=False).astype(np.intp), texts_of(array.dictionary.to_pylist()))
+
+
+def _whole(array: Any) -> Any:
+    """The chunks of a pyarrow array as one."""
+    if not hasattr(array, "chunks"):
+        return array
+    if array.num_chunks == 1:
+        return array.chunk(0)
+    whole = array.combine_chunks()
+    if hasattr(whole, "chunks"):  # older versions give a chunked array of one
+        whole = whole.chunk(0) if whole.num_chunks else sys.modules["pyarrow"].array([], whole.type)
+    return whole
+
+
+# -- what they share -------------------------------------------------------------------------------------------------
+
+
+def _coded(name: str, codes: NDArray[Any], categories: list[object]) -> Column:
+    texts = texts_of(categories)
+
+    def read(start: int, stop: int) -> Cells:
+        return Codes(codes[start:stop].astype(np.intp), texts)
+
+    return Column(name, "category", (), read)
+
+
+def _moments(values: NDArray[Any], dtype: str, missing: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """Numbers as points or spans of time, where they are that, with NaT for missing ones as numpy and pandas have it."""
+    if not dtype.startswith(("datetime64", "timedelta64")):
+        return values
+    moments = values.astype(np.int64)
+    if missing is not None:
+        moments[missing] = np.iinfo(np.int64).min
+    head, _, rest = dtype.partition("[")
+    return moments.view(f"{head}[{rest.partition(',')[0].rstrip(']')}]")
+
+
+def _renamed(column: Column, dtype: str) -> Column:
+    return Column(column.name, dtype, column.shape, column.read, column.row_bytes)

@@ -320,6 +320,7 @@ class Run:
         self.log_seeds("end")
         if self._recording.capturing is not None:
             self._recording.capturing.finish(left_s / 2)
+        self._recording.stop_listening()
         self._recording.stop_sampling(min(1.0, left_s))
         self._wait_for_device(min(_DEVICE_WAIT_S, left_s))
         if self._artifacts is not None and self._artifacts.pid == self.pid:
@@ -363,6 +364,7 @@ class Run:
             self._started = time.monotonic()
             self.is_finished = False
         self._recording.start_sampling(self._write_system)
+        self._recording.start_listening(self)
         if self._recording.capturing is not None:
             self._recording.capturing.go_on()
         open_runs.add(self)
@@ -422,6 +424,13 @@ class Run:
 
             self._record("seeds", self.last_step, at=readable(at, 1024), **take_seeds(generators or {}))
 
+    def log_console(self, since: float, lines: Sequence[tuple[str, int, float, str]]) -> None:
+        """Keep lines that were printed: stream, number of the line in it, Unix seconds, text.
+
+        since: from when on the lines are counted; a later line of the same stream and number takes the place of one.
+        """
+        self._record("console", self.last_step, since=since, lines=lines)
+
     def look_again(self) -> None:
         """Have what was imported since the last look recorded, soon and in the background."""
         if self._recording.capturing is not None:
@@ -447,6 +456,7 @@ class Run:
     def start(self) -> None:
         """Begin sampling the system and become the current run."""
         self._recording.start_sampling(self._write_system)
+        self._recording.start_listening(self)
         open_runs.add(self)
 
     # -- inside ------------------------------------------------------------------------------------------------------

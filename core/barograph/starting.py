@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from barograph import guard, open_runs
 from barograph.capture.capturing import Capturing
@@ -30,6 +30,9 @@ from barograph.system.machine import boot_id, host_name, process_start_s
 from barograph.system.sampler import SystemSampler
 from barograph.version import __version__
 from barograph.voice import say, warn
+
+if TYPE_CHECKING:
+    from barograph.capture.console import Console
 
 _starts = 0  # how many runs this process has begun: the n-th init() of every rank is the same run
 
@@ -81,6 +84,8 @@ def init(
     wish = _Wish(project, name, list(tags), notes, group, id, resume, parent, settings.reproduces)
     recording = _begin(wish, settings, process, store, _starts, joinable)
     _starts += parent is None
+    parent_id = parent.id if isinstance(parent, Run) else parent
+    recording.has_open_parent = any(other.id == parent_id for other in open_runs.open_runs())
     run = Run(recording)
     if config is not None:
         run.log_config(config)
@@ -145,6 +150,8 @@ class Recording:
     calls: int = 0
     sampler: SystemSampler | None = None
     capturing: Capturing | None = None
+    console: Console | None = None
+    has_open_parent: bool = False
 
     @property
     def folder(self) -> RunFolder:
@@ -196,6 +203,25 @@ class Recording:
             is_part=is_part,
         )
         self.capturing.start()
+
+    def start_listening(self, run: Run) -> None:
+        """Begin to keep what is printed: on rank 0, and of runs inside each other by the outermost one."""
+        settings = self.settings
+        wanted = settings.mode == "on" and settings.capture and settings.capture_console
+        if wanted and self.process.rank == 0 and not self.has_open_parent and self.console is None:
+            from barograph.capture import console  # on other ranks nobody needs it
+
+            tell, report = functools.partial(run.log_console, time.time()), functools.partial(_report_capture, run)
+            self.console = console.Console(tell, report, settings.console_limit_bytes)
+            console.listen(self.console)
+
+    def stop_listening(self) -> None:
+        """Keep what was printed up to now, and leave the streams."""
+        if self.console is not None:
+            from barograph.capture import console
+
+            console.stop_listening(self.console)
+            self.console = None
 
     def stop_sampling(self, timeout_s: float) -> None:
         """Take a last sample and end the thread."""

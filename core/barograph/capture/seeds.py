@@ -31,8 +31,8 @@ def take_seeds(generators: Mapping[str, object]) -> dict[str, dict[str, Any]]:
     """{"states", "seeded", "switches", "threads"}: digests of states by generator, seeds that were set, and settings.
 
     generators: further ones by name, such as numpy's Generator, torch's, a key of jax, keras's SeedGenerator. Takes
-    about 0.2 ms. What cannot be told, and what is not in use, is left out; under "seeded" there is only what is known to
-    have been set: of Python's and numpy's global generators no one can tell.
+    about 0.3 ms. What cannot be told, and what is not in use, is left out; under "seeded" there is only what is known
+    to have been set: of Python's and numpy's global generators no one can tell.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of old names of switches

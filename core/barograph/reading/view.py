@@ -21,6 +21,7 @@ from barograph.store.layout import RunFolder
 from barograph.store.overview import EMPTY, LIVE, Overview, decisive_sources, visible_damage
 
 from .artifacts import artifacts_of, missing, pick
+from .console import Line, lines_of
 from .histogram import Histogram, histogram_keys, merged_histogram
 from .metric import Attempt, Metric, checked_attempt, merged_metric
 from .params import flat
@@ -313,6 +314,10 @@ class RunView:
             if rank in (None, source.digest.rank)
             for record in source.records(kind)
         ]
+
+    def console(self) -> list[Line]:
+        """What it printed, as a terminal would show it in the end, by time."""
+        return lines_of(self.records("console"))
 
     def seeds(self, rank: int | None = 0) -> list[Seeds]:
         """The random generators at the beginning, at each fit and at the end, of a rank or, for None, of all."""

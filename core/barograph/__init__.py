@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from barograph.compare import diff
-    from barograph.reading import Metric, RunView, Store
+    from barograph.reading import Artifact, Metric, RunView, Store
 
 __all__ = [
     "AmbiguousRunError",
+    "Artifact",
     "BarographError",
     "BarographWarning",
     "JournalError",
@@ -66,7 +67,7 @@ def open(path: "str | os.PathLike[str] | None" = None) -> "Store":  # the word f
 
 def __getattr__(name: str) -> Any:  # Any: whatever the reading side has under that name
     # The reading side needs numpy and DuckDB, which a training does not pay for.
-    if name in ("Metric", "RunView", "Store"):
+    if name in ("Artifact", "Metric", "RunView", "Store"):
         from barograph import reading
 
         return getattr(reading, name)

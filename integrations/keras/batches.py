@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -16,12 +16,14 @@ class Batches:
 
     fetched, waited_s: batches since `begin_epoch()`, and seconds spent waiting for them, where that can be seen: on
     torch and jax they come out of a Python iterator, tensorflow fetches them inside its compiled step.
+    on_batch: called with each batch where it can be seen; it must not raise.
     """
 
     def __init__(self, iterator: Any) -> None:  # Any: EpochIterator is no public class
         self._iterator = weakref.ref(iterator) if iterator is not None else lambda: None
         self.fetched = 0
         self.waited_s: float | None = None
+        self.on_batch: Callable[[Any], object] | None = None
         self.size: int | None = self._ask("batch_size")
         if keras.backend.backend() in ("torch", "jax") and hasattr(iterator, "_get_iterator"):
             self._time(iterator)
@@ -36,6 +38,18 @@ class Batches:
     def in_epoch(self) -> int | None:
         """Batches in an epoch; of a generator Keras finds out in the first one, and arrives at one too many."""
         return getattr(self._iterator(), "num_batches", None) or None
+
+    @property
+    def are_seen(self) -> bool:
+        """Whether they come out of a Python iterator."""
+        return self.waited_s is not None
+
+    @property
+    def rows(self) -> int | None:
+        """Samples in all the data, if it is known and a call takes all of them."""
+        if getattr(self._iterator(), "steps_per_epoch", None):
+            return None
+        return self.samples(self.in_epoch) if self.in_epoch else None
 
     def samples(self, batches: int) -> int | None:
         """Samples in the first `batches` batches of an epoch."""
@@ -82,4 +96,6 @@ class _Timed:
         if counter.size is None:
             with contextlib.suppress(Exception):  # a batch may be anything, and nothing of ours may reach the training
                 counter.note(batch)
+        if counter.on_batch is not None:
+            counter.on_batch(batch)
         return batch

@@ -11,14 +11,19 @@ import keras
 from barograph.attachment import Attachment
 from barograph.guard import guarded
 from barograph.integrations.keras.batches import Batches
-from barograph.integrations.keras.calls import Watch, this_call, this_list
+from barograph.integrations.keras.calls import Call, Watch, after_all, this_call, this_list
+from barograph.integrations.keras.checkpoints import Checkpoints
+from barograph.integrations.keras.data import DataSets
 from barograph.integrations.keras.description import describe, describe_model, summary_text
-from barograph.integrations.keras.fit import Fit, checkpoint, early_stop, metric_key, restored_epoch
+from barograph.integrations.keras.final import final_weights, log_model
+from barograph.integrations.keras.fit import Fit
 from barograph.integrations.keras.inside import Inside, Options
+from barograph.integrations.keras.monitors import describe_checkpoint, early_stop, metric_key, restored_epoch
 from barograph.integrations.keras.optimizers import learning_rates, scheduled_rates
 from barograph.run import Run
 
 Logs = Mapping[str, Any] | None
+_OPTIONS = ("log_every", "watch", "log_predictions", "log_model", "copy_checkpoints")
 
 
 class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no annotations
@@ -28,7 +33,9 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     `barograph.init` for a run that is made. log_every: also log the running means of every so many batches; None leaves
     batches to Keras, which then goes on without waiting for them. A step is a batch; several fits count on.
     watch: whether, or with which options of Inside, to look into the model on some steps: weights, updates, activations
-    and the gradients that the fit uses.
+    and the gradients that the fit uses. log_predictions: of so many first rows of the validation or test data, label,
+    prediction and score after each evaluation. log_model: keep the model that a fit ends with as the artifact "model".
+    copy_checkpoints: keep what ModelCheckpoint and BackupAndRestore save as well, instead of its path and hash alone.
 
     Cost: without log_every a function call per batch, and what looks take, within the run's overhead budget. One
     callback serves one fit at a time.
@@ -49,12 +56,18 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         *,
         log_every: int | None = None,
         watch: bool | Options = True,
+        log_predictions: int = 0,
+        log_model: bool = False,
+        copy_checkpoints: bool = False,
         **init_arguments: Any,
     ) -> None:
         super().__init__()
         if log_every is not None and log_every < 1:
             raise ValueError(f"log_every must be at least 1 (batches), got {log_every}")
+        if log_predictions < 0:
+            raise ValueError(f"log_predictions must be a number of rows, or 0 for none, got {log_predictions}")
         self.log_every, self.watch = log_every, watch
+        self.log_predictions, self.log_model, self.copy_checkpoints = log_predictions, log_model, copy_checkpoints
         self._inside = Inside(lambda: self.run, **_options(watch))
         self._attachment = Attachment(run, **init_arguments)
         self._fit: Fit | None = None
@@ -77,6 +90,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._fit = Fit(self._model, self.params or {}, call.siblings, batches, Watch(call, self._left_fit))
         self._describe_model(run, self._fit)
         self._inside.begin(self._model, self._fit.step_of)
+        self._note_what_is_given(run, self._fit, call)
 
     @guarded
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -93,6 +107,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             fit.start(offset, first_step)
         else:
             self._note_reduced_rate(run, fit)
+            fit.look_for_checkpoints()
         fit.begin_epoch(epoch)
         self._inside.begin_epoch()
 
@@ -105,12 +120,24 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run.log(fit.end_epoch(logs or {}), step=fit.step)
         self._attachment.reached(fit.step - 1)
         self._describe_model(run, fit)
+        if fit.data is not None:
+            fit.data.end("train")
+            if fit.has_validated:
+                self._predict(run, fit.data, "val", fit.step)
 
     @guarded
     def on_train_end(self, logs: Logs = None) -> None:
-        """The fit came to its end: why, and what other callbacks made of it."""
-        fit, run = self._fit, self.run
-        if fit is None or run is None:
+        """The fit came to its end; the other callbacks may still change the model."""
+        fit = self._fit
+        if fit is not None:
+            fit.ended_s = time.monotonic()
+            after_all(lambda: self._after_fit(fit, logs or {}))
+
+    @guarded
+    def _after_fit(self, fit: Fit, logs: Mapping[str, Any]) -> None:
+        """What the fit came to, and what other callbacks made of it."""
+        run = self.run
+        if fit is not self._fit or run is None:
             return
         self._note_reduced_rate(run, fit)
         stopper = fit.stopper()
@@ -118,8 +145,9 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             run.event("early_stop", **early_stop(stopper, fit.step_after))
         for sibling in fit.siblings:
             if isinstance(sibling, keras.callbacks.ModelCheckpoint):
-                run.event("checkpoint", **checkpoint(sibling))
-        self._end_fit(fit, "finished", fit.reason(logs or {}), restored_epoch=restored_epoch(fit.siblings))
+                run.event("checkpoint", **describe_checkpoint(sibling))
+        self._keep_model(run, fit)
+        self._end_fit(fit, "finished", fit.reason(logs), restored_epoch=restored_epoch(fit.siblings))
 
     # -- evaluate and predict ------------------------------------------------------------------------------------------
 
@@ -128,9 +156,10 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         """The validation of the fit begins, or an evaluation of its own."""
         if self._fit is not None and self._is_own_validation():
             self._visit = None  # what is still here was left by an exception that the user has handled
+            self._begin_validation_data(self._fit)
             self._fit.begin_validation()
         else:
-            self._begin_visit()
+            self._begin_visit("test")
 
     @guarded
     def on_test_end(self, logs: Logs = None) -> None:
@@ -138,13 +167,15 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if self._visit is None:
             if self._fit is not None:
                 self._fit.end_validation()
+                if self._fit.data is not None:
+                    self._fit.data.end("val")
             return
         self._end_visit("test", {f"test/{name}": value for name, value in (logs or {}).items()})
 
     @guarded
     def on_predict_begin(self, logs: Logs = None) -> None:
         """A prediction begins."""
-        self._begin_visit()
+        self._begin_visit("predict")
 
     @guarded
     def on_predict_end(self, logs: Logs = None) -> None:
@@ -155,10 +186,10 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     # -- pickle, deepcopy ----------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"log_every": self.log_every, "watch": self.watch, "attachment": self._attachment}
+        return {"options": {name: getattr(self, name) for name in _OPTIONS}, "attachment": self._attachment}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        BarographCallback.__init__(self, log_every=state["log_every"], watch=state["watch"])
+        BarographCallback.__init__(self, **state["options"])
         self._attachment = state["attachment"]
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -172,6 +203,42 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run.log_config(settings)
         run.log_table("model/layers", rows)
         run.log_text("model/summary", summary_text(settings["model"], rows))
+
+    @guarded
+    def _note_what_is_given(self, run: Run, fit: Fit, call: Call) -> None:
+        """The data of the fit, and what it goes on from."""
+        fit.checkpoints = Checkpoints(run, fit.siblings, self.copy_checkpoints)
+        fit.data = DataSets(run, self.log_predictions)
+        given = call.arguments
+        if given:
+            fit.data.begin("train", fit.batches, given.get("x"), given.get("y"), given.get("sample_weight"))
+            validation = given.get("validation_data")
+            if validation is not None:
+                fit.data.begin("val", None, *keras.utils.unpack_x_y_sample_weight(validation))
+
+    def _begin_validation_data(self, fit: Fit) -> None:
+        """The first validation of a fit, whose data may be no arrays."""
+        if fit.data is not None and fit.data.is_new("val"):
+            call = this_call()
+            fit.data.begin("val", Batches(call.batches), call.arguments.get("x"))
+
+    @guarded
+    def _predict(self, run: Run, data: DataSets, name: str, step: int) -> None:
+        if not self.log_predictions:
+            return
+        rows = data.rows.get(name)
+        if rows:
+            rows.log(run, self._model, name, step)
+        elif data.wants_word(name):
+            run.event("predictions_missing", dataset=name, reason="its rows are not to be seen before they are used")
+
+    @guarded
+    def _keep_model(self, run: Run, fit: Fit) -> None:
+        """The digest of the weights that the fit ends with, and the model itself if that is wanted."""
+        if hasattr(run, "log_weights"):
+            run.log_weights(final_weights(fit.model), fit.step)
+        if self.log_model:
+            log_model(run, fit.model, fit.step)
 
     def _note_reduced_rate(self, run: Run, fit: Fit) -> None:
         """Between two epochs: whether ReduceLROnPlateau has done what its name says."""
@@ -193,10 +260,13 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._fit = self._visit = None
         self._inside.end()
         fit.watch.end()
+        fit.look_for_checkpoints(is_last=True)
+        if fit.data is not None:
+            fit.data.end()
         if self.run is not None:
             self.run.event(
                 "fit_end", reason=reason, epochs=fit.epochs_done, steps=fit.step - fit.first_step,
-                duration_s=time.monotonic() - fit.started_s, restored_epoch=restored_epoch,
+                duration_s=fit.duration_s, restored_epoch=restored_epoch,
             )  # fmt: skip
         self._attachment.end(status, reason if error is None else type(error).__name__, error)
 
@@ -237,14 +307,18 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         callbacks = this_list()
         return callbacks is None or (self._fit is not None and self._fit.watch.is_of(callbacks))
 
-    def _begin_visit(self) -> None:
+    def _begin_visit(self, name: str) -> None:
         call = this_call()
         inside_fit = self._fit is not None and self._fit.watch.is_running()
         if not inside_fit:
             self._leave()
             self._attachment.begin()
         watch = None if inside_fit else Watch(call, self._left_visit)
-        self._visit = _Visit(time.perf_counter(), Batches(call.batches), watch)
+        batches = Batches(call.batches)
+        data = DataSets(self.run, self.log_predictions) if self.run is not None else None
+        if data is not None and call.arguments:
+            data.begin(name, batches, *(call.arguments.get(one) for one in ("x", "y", "sample_weight")))
+        self._visit = _Visit(time.perf_counter(), batches, data, watch)
 
     def _end_visit(self, name: str, metrics: dict[str, Any]) -> None:
         visit, self._visit, run = self._visit, None, self.run
@@ -256,7 +330,12 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         samples = visit.batches.samples(batches) if batches else None
         if samples:
             metrics[f"throughput/{name}_samples_per_s"] = samples / duration_s
-        run.log(metrics, step=self._fit.step if self._fit is not None else run.steps_done)
+        step = self._fit.step if self._fit is not None else run.steps_done
+        run.log(metrics, step=step)
+        if visit.data is not None:
+            visit.data.end()
+            if name == "test":
+                self._predict(run, visit.data, name, step)
         if visit.watch is not None:
             visit.watch.end()
             self._attachment.end("finished", f"{name}_end")
@@ -302,4 +381,5 @@ class _Visit(NamedTuple):
 
     began_s: float
     batches: Batches
+    data: DataSets | None
     watch: Watch | None

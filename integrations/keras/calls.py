@@ -61,6 +61,33 @@ def this_list() -> CallbackList | None:
     return _dispatcher()[0]
 
 
+def after_all(action: Callable[[], None]) -> None:
+    """Do something once the running `on_train_end` has been called of all callbacks; at once where no list calls it."""
+    callbacks = this_list()
+    if callbacks is None:
+        action()
+    else:  # it is Keras' own list, made of the user's, and goes through its callbacks as they come
+        callbacks.callbacks.append(_Last(callbacks, action))
+
+
+class _Last(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no annotations
+    """Is called after all other callbacks, once, and leaves their list again."""
+
+    def __init__(self, callbacks: CallbackList, action: Callable[[], None]) -> None:
+        super().__init__()
+        self._callbacks = callbacks
+        self._action: Callable[[], None] | None = action
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Do what is to be done last."""
+        action, self._action = self._action, None
+        if action is not None:
+            action()
+        others = self._callbacks.callbacks  # is being gone through: only its end may be taken away
+        while others and isinstance(others[-1], _Last) and others[-1]._action is None:
+            others.pop()
+
+
 def _dispatcher() -> tuple[CallbackList | None, FrameType | None]:
     """The list that calls the running hook, and the frame that called the list."""
     frame: FrameType | None = sys._getframe(2)

@@ -11,6 +11,9 @@ import keras
 
 from barograph.integrations.keras.batches import Batches
 from barograph.integrations.keras.calls import Watch
+from barograph.integrations.keras.checkpoints import Checkpoints
+from barograph.integrations.keras.data import DataSets
+from barograph.integrations.keras.monitors import metric_key
 from barograph.integrations.keras.optimizers import iterations, learning_rates, number
 
 
@@ -30,10 +33,13 @@ class Fit:
         self.watch = watch
         self.epochs: int | None = parameters.get("epochs")
         self.batches_per_epoch: int | None = parameters.get("steps")
+        self.data: DataSets | None = None
+        self.checkpoints: Checkpoints | None = None
         self.batches_per_call = int(getattr(model, "steps_per_execution", None) or 1)
         self.is_described = False
         self.is_started = False
         self.started_s = time.monotonic()
+        self.ended_s: float | None = None
         self.first_step = 0
         self.step = 0
         self.epoch = 0
@@ -41,6 +47,7 @@ class Fit:
         self.step_after: dict[int, int] = {}
         self.rates: dict[str, float] = {}
         self.iterations: int | None = None
+        self.logs: Mapping[str, Any] = {}
         self._began_s = 0.0
         self._validation_s = 0.0
         self._validation_began_s = 0.0
@@ -58,6 +65,16 @@ class Fit:
         self._validation_s = 0.0
         self._began_s = time.perf_counter()
 
+    @property
+    def has_validated(self) -> bool:
+        """Whether the epoch had a validation."""
+        return self._validation_s > 0
+
+    @property
+    def duration_s(self) -> float:
+        """From the begin of the fit to its end, or to now."""
+        return (self.ended_s or time.monotonic()) - self.started_s
+
     def begin_validation(self) -> None:
         """The training of the epoch is over, its validation begins."""
         self._validation_began_s = time.perf_counter()
@@ -70,6 +87,7 @@ class Fit:
         """The metrics of the epoch that ends; `step` is then the batches trained with it."""
         epoch_s = time.perf_counter() - self._began_s
         trained = self._trained()
+        self.logs = logs
         train_s = max(epoch_s - self._validation_s, 1e-9)
         self.step += trained
         self.step_after[self.epoch] = self.step
@@ -90,6 +108,12 @@ class Fit:
         """The step of a batch of the running epoch, by its index; right in whatever order batches are told of."""
         done = batch + 1 if self.batches_per_epoch is None else min(batch + 1, self.batches_per_epoch)
         return self.step + done
+
+    def look_for_checkpoints(self, is_last: bool = False) -> None:
+        """Note what other callbacks have saved by now. is_last: the fit is over."""
+        if self.checkpoints is not None and self.is_started:
+            look = self.checkpoints.end if is_last else self.checkpoints.look
+            look(self.step, self.epoch, self.logs)
 
     def is_stopped(self) -> bool:
         """Whether somebody has asked for the end."""
@@ -122,66 +146,3 @@ class Fit:
         # Where tensorflow runs out of data, the optimiser may have counted the step that found none.
         most = total or (self.batches.in_epoch or counted + 1) - 1
         return max(1, min(counted, most) if counted > 0 else most)
-
-
-def metric_key(name: str) -> str:
-    """The key for a name in Keras' logs: loss -> train/loss, val_loss -> val/loss."""
-    if name == "learning_rate":
-        return "lr/default"
-    if name.startswith("learning_rate_"):
-        return f"lr/{name.removeprefix('learning_rate_')}"
-    return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
-
-
-def early_stop(stopper: Any, step_after: Mapping[int, int]) -> dict[str, Any]:
-    """What an EarlyStopping knows at the end of a fit. step_after: epoch to the step at its end."""
-    best_epoch = getattr(stopper, "best_epoch", None)
-    monitor = metric_key(str(getattr(stopper, "monitor", "")))
-    patience = getattr(stopper, "patience", None)
-    return {
-        "by": type(stopper).__name__,
-        "monitor": monitor,
-        "mode": _mode(stopper),
-        "best": _number_or_none(getattr(stopper, "best", None)),
-        "best_epoch": best_epoch,
-        "best_step": step_after.get(best_epoch) if best_epoch is not None else None,
-        "wait": getattr(stopper, "wait", None),
-        "patience": patience,
-        "min_delta": abs(getattr(stopper, "min_delta", 0)),
-        "baseline": getattr(stopper, "baseline", None),
-        "start_from_epoch": getattr(stopper, "start_from_epoch", None),
-        "stopped_epoch": getattr(stopper, "stopped_epoch", None),
-        "restored_epoch": restored_epoch([stopper]),
-        "reason": f"{monitor} did not improve for {getattr(stopper, 'wait', patience)} epochs",
-    }
-
-
-def restored_epoch(siblings: list[Any]) -> int | None:
-    """The epoch whose weights an EarlyStopping puts back at the end of the fit; None if it leaves them."""
-    for sibling in siblings:
-        if getattr(sibling, "restore_best_weights", False) and getattr(sibling, "best_weights", None) is not None:
-            return getattr(sibling, "best_epoch", None)
-    return None
-
-
-def checkpoint(saver: Any) -> dict[str, Any]:
-    """What a ModelCheckpoint has saved, and which score was its best."""
-    return {
-        "by": type(saver).__name__,
-        "path": saver.filepath,
-        "monitor": metric_key(saver.monitor),
-        "mode": _mode(saver),
-        "save_best_only": saver.save_best_only,
-        "best": _number_or_none(saver.best),
-    }
-
-
-def _mode(monitor: Any) -> str | None:
-    """ "min" or "max", also where the callback was left to find out by itself."""
-    compares = getattr(monitor, "monitor_op", None)
-    known = {keras.ops.less: "min", keras.ops.greater: "max"}
-    return known.get(compares, getattr(monitor, "mode", None))
-
-
-def _number_or_none(value: Any) -> float | None:
-    return None if value is None else number(value)

@@ -37,10 +37,14 @@ class Variables:
     def all(self, state: Any) -> dict[str, Any]:
         """The values of all weights: trained, frozen, and those that layers keep by themselves."""
         if BACKEND != "jax":
-            variables = self._model.weights
-            return self._named(variables, (one.value for one in variables))
+            return self.by_name()
         others = self._model.non_trainable_variables
         return self.trainable(state) | self._named(others, state[1])
+
+    def by_name(self) -> dict[str, Any]:
+        """The values of all weights while no epoch is under way, when the model itself holds them on every back end."""
+        variables = self._model.weights
+        return self._named(variables, (one.value for one in variables))
 
     def _named(self, variables: Iterable[Any], values: Iterable[Any]) -> dict[str, Any]:
         named = ((self.name_of(one), value) for one, value in zip(variables, values, strict=True))

@@ -126,8 +126,8 @@ class _Wish:
             "created": time.time(),
             "parent_id": self.parent.id if isinstance(self.parent, Run) else self.parent,
             "group": self.group,
-            "tags": [str(tag) for tag in self.tags],
-            "notes": self.notes,
+            "tags": [_without_secrets(str(tag)) for tag in self.tags],
+            "notes": _without_secrets(self.notes),
             "barograph": __version__,
             **linked,
         }
@@ -391,6 +391,14 @@ def _report_capture(run: Run, error: Exception) -> None:
     if guard.raise_errors:
         raise error
     guard.report(run, "capture", error)
+
+
+def _without_secrets(text: str) -> str:
+    if not text:
+        return text
+    from barograph.capture.redaction import redact_text  # a slow import, for runs that have notes or tags
+
+    return redact_text(text)
 
 
 def _check(**arguments: Any) -> None:

@@ -170,6 +170,8 @@ def _secrecy_before(text: str, end: int) -> Secrecy:
 
 def _is_assigned_secret(value: re.Match[str], sign: str, secrecy: Secrecy) -> bool:
     word = value[value.lastgroup or 0]
+    if word.startswith(REDACTED[:-1]):
+        return False  # it is gone already
     if value.lastgroup == "bare":
         if re.fullmatch(_NO_LITERAL, word) or (re.fullmatch(_VARIABLE, word) and secrecy_of(word) is not Secrecy.NONE):
             return False

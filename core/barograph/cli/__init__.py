@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from barograph.cli import artifacts, commands, diff, reproduce
+from barograph.cli import artifacts, commands, diff, reproduce, scan
 from barograph.errors import BarographError
 from barograph.version import __version__
 
@@ -91,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.declare(again)
 
     artifacts.declare(command)
+
+    scan.declare(command)
 
     command("where", "Tell which store is used from here.", commands.where)
     return parser

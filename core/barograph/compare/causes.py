@@ -66,8 +66,8 @@ def _open(before: RunView, after: RunView) -> list[Cause]:
 def _loose_switches(view: RunView) -> list[str]:
     """The switches that allow results to differ: determinism off, or the search for the fastest kernel on."""
     switches: dict[str, Any] = {}
-    for record in view.records("seeds"):
-        switches |= record.body.get("switches") or {}
+    for seeds in view.seeds():
+        switches |= seeds.switches
     return [
         name
         for name, value in switches.items()

@@ -108,6 +108,9 @@ def in_words(kind: str, before: Any, after: Any) -> str:
     """A difference of two values as one reads it."""
     if kind == "same":
         return short(after)
+    if kind == "changed" and isinstance(before, dict) and isinstance(after, dict):
+        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        return ", ".join(f"{name} {_either(before, name)} → {_either(after, name)}" for name in names)
     if kind == "added":
         return f"(none) → {short(after)}"
     if kind == "removed":
@@ -119,6 +122,10 @@ def short(value: Any) -> str:
     """A value in at most a few words."""
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+
+
+def _either(values: dict[str, Any], name: str) -> str:
+    return short(values[name]) if name in values else "(none)"
 
 
 def by_importance(changes: Iterable[Change]) -> list[Change]:

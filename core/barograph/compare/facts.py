@@ -12,7 +12,20 @@ from typing import Any
 
 from barograph.reading import RunView
 
-from .change import ARGUMENT, ASIDE, HARDWARE, INPUT, PARAMETER, SURROUNDING, SWITCH, THREADS, VERSION, Facts, Neutral
+from .change import (
+    ARGUMENT,
+    ASIDE,
+    HARDWARE,
+    INPUT,
+    PARAMETER,
+    SEED,
+    SURROUNDING,
+    SWITCH,
+    THREADS,
+    VERSION,
+    Facts,
+    Neutral,
+)
 
 # Who a process is among others, or where its interpreter lies: different in every start.
 _WHO = re.compile(
@@ -22,6 +35,7 @@ _WHO = re.compile(
 _THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
 _MACHINE = ("processor", "architecture", "physical_cores", "usable_cores", "quota_cores", "driver", "cuda")
 _SYSTEM = ("system", "release", "kernel")
+_PRECISION = ("torch.float32_matmul_precision", "torch.cuda.allow_tf32", "torch.cuda.matmul_precision")
 _GIB = 1 << 30
 # Import names of distributions that are called otherwise.
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml"}
@@ -33,7 +47,9 @@ def facts_of(view: RunView) -> Facts:
     neutral, environment = Neutral(view), view.environment
     params = (("parameters", name, value, PARAMETER) for name, value in view.params.items())
     told = chain(params, _inputs(view), _called(environment), _libraries(environment), _switches(view, environment))
-    return _facts(told, neutral) | surroundings_of(environment, neutral)
+    found = surroundings_of(environment, neutral) | _facts(told, neutral)
+    found.pop(("environment", "usable_cores"), None)  # stands with the threads
+    return found
 
 
 def surroundings_of(environment: Mapping[str, Any], neutral: Neutral) -> Facts:
@@ -85,17 +101,11 @@ def _inputs(view: RunView) -> _Told:
 
 def inputs_of(view: RunView) -> dict[str, list[str]]:
     """The artifacts that a run used, by name: the digests of their contents, each once."""
-    newest: dict[tuple[str, str], str] = {}
-    for record in view.records("artifact", rank=None):
-        body = record.body
-        if body.get("role") == "input":
-            # The hash of what is used where it lies comes in a later record.
-            content = body.get("digest") or f"{body.get('size_bytes')} bytes, not hashed"
-            newest[str(body.get("name")), str(body.get("path"))] = str(content)
-    found: dict[str, list[str]] = {}
-    for (name, _), content in newest.items():
-        if content not in found.setdefault(name, []):
-            found[name].append(content)
+    found: dict[str, set[str]] = {}
+    for artifact in view.artifacts():
+        if artifact.role == "input":
+            content = artifact.digest or f"{artifact.size_bytes} bytes, not read"
+            found.setdefault(artifact.name, set()).add(content)
     return {name: sorted(contents) for name, contents in found.items()}
 
 
@@ -168,25 +178,37 @@ def _libraries(environment: Mapping[str, Any]) -> _Told:
     yield "environment", "blas", sorted(" ".join(str(one.get(name) or "") for name in kept) for one in blas), HARDWARE
     yield "environment", "cuda libraries", libraries.get("cuda"), HARDWARE
     for name, value in _mapping(environment, "variables").items():
-        if not is_identity(name) and not _THREADS.fullmatch(name):
+        # The seed is told by what was seeded with it.
+        if not is_identity(name) and not _THREADS.fullmatch(name) and name != "PL_GLOBAL_SEED":
             yield "environment", name, value, SWITCH
 
 
 def _switches(view: RunView, environment: Mapping[str, Any]) -> _Told:
-    """What decides how numbers are computed, as it stood when the last fit began."""
+    """What decides how numbers are computed, as it was seen last."""
+    seeded: dict[str, Any] = {}
     switches: dict[str, Any] = {}
     threads: dict[str, Any] = {}
-    for record in view.records("seeds"):
-        if record.body.get("at") != "end":
-            switches |= _mapping(record.body, "switches")
-            threads |= _mapping(record.body, "threads")
+    for seeds in view.seeds():
+        seeded, switches, threads = seeded | seeds.seeded, switches | seeds.switches, threads | seeds.threads
     variables = _mapping(environment, "variables")
+    for names in _same_values({name: value for name, value in seeded.items() if name != "PYTHONHASHSEED"}):
+        yield "seeds", ", ".join(names), seeded[names[0]], SEED
+    precision = {name: switches.pop(name) for name in _PRECISION if name in switches}
+    yield "environment", "torch matmul precision", precision, SWITCH
     for name, value in switches.items():
-        if name not in variables:
+        if name not in (*variables, "hash_randomization"):  # which PYTHONHASHSEED decides
             yield "environment", name, value, SWITCH
     threads |= {name: value for name, value in variables.items() if _THREADS.fullmatch(name)}
     yield "environment", "threads", threads, THREADS
     yield "environment", "processes", len(view.ranks), HARDWARE + 2
+
+
+def _same_values(values: Mapping[str, Any]) -> list[list[str]]:
+    """The names that have one value, together: a seed is often given to several generators."""
+    found: dict[str, list[str]] = {}
+    for name, value in values.items():
+        found.setdefault(str(value), []).append(name)
+    return list(found.values())
 
 
 def _mapping(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -40,6 +40,8 @@ def partings(before: RunView, after: RunView, rank: int = 0) -> list[Parting]:
     differently and is seeded alike later.
     """
     old, new = states_of(before, rank), states_of(after, rank)
+    alike = _seeded(before, rank).items() & _seeded(after, rank).items()
+    seeded_alike = {name for name, _ in alike}
     found = []
     for generator in sorted({name for states in old.values() for name in states}):
         moments = [at for at in old if generator in old[at] and generator in new.get(at, {})]
@@ -49,7 +51,8 @@ def partings(before: RunView, after: RunView, rank: int = 0) -> list[Parting]:
         if first >= len(pairs) or not (_was_drawn_from(pairs, 1) or _was_drawn_from(pairs, 2)):
             continue
         at, one, other = pairs[first]
-        found.append(Parting(generator, at, pairs[first - 1][0] if first else None, str(one), str(other)))
+        since = pairs[first - 1][0] if first else "its seeding" if generator in seeded_alike else None
+        found.append(Parting(generator, at, since, str(one), str(other)))
     return sorted(found, key=lambda parting: (parting.since is not None, parting.generator))
 
 
@@ -59,7 +62,7 @@ def generator_changes(before: RunView, after: RunView, others: list[Change]) -> 
     A seed in the settings explains every generator; one that agreed when the run began is explained by any change of
     code, data or settings, which may draw more or fewer numbers.
     """
-    if any("seed" in change.name.lower().replace("-", "_") for change in others):
+    if any(change.section == "seeds" or "seed" in change.name.lower() for change in others):
         return []
     found = [
         one for one in partings(before, after) if one.since is None or not any(o.importance >= SEED for o in others)
@@ -75,12 +78,15 @@ def states_of(view: RunView, rank: int = 0) -> dict[str, dict[str, Any]]:
     """The digests of the generators' states, by the moment: init, fit_start, fit_start 2, ..., end. Any: JSON."""
     found: dict[str, dict[str, Any]] = {}
     counts: dict[str, int] = {}
-    for record in view.records("seeds", rank):
-        at, states = str(record.body.get("at")), record.body.get("states")
-        counts[at] = counts.get(at, 0) + 1
-        if isinstance(states, dict):
-            found[at if counts[at] == 1 else f"{at} {counts[at]}"] = states
+    for seeds in view.seeds(rank):
+        counts[seeds.at] = counts.get(seeds.at, 0) + 1
+        found[seeds.at if counts[seeds.at] == 1 else f"{seeds.at} {counts[seeds.at]}"] = seeds.states
     return found
+
+
+def _seeded(view: RunView, rank: int) -> dict[str, str]:
+    """The seeds that are known to have been set, as they were last."""
+    return {name: str(value) for seeds in view.seeds(rank) for name, value in seeds.seeded.items()}
 
 
 def _was_drawn_from(pairs: list[tuple[str, Any, Any]], side: int) -> bool:

@@ -138,6 +138,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _has_descriptor(stream: Any) -> bool:  # Any: whatever stands in for stderr
     try:
-        return stream.fileno() >= 0
+        return int(stream.fileno()) >= 0
     except (AttributeError, OSError, ValueError):
         return False

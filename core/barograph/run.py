@@ -20,6 +20,8 @@ from barograph.voice import say, warn
 if TYPE_CHECKING:
     from barograph.artifacts.artifact import Artifact
     from barograph.artifacts.recorder import ArtifactRecorder
+    from barograph.data.recording import Datasets
+    from barograph.data.stream import DatasetStream
     from barograph.starting import Recording
     from barograph.tensors.statistics import Statistics
 
@@ -47,6 +49,7 @@ class Run:
         self._lock = threading.RLock()
         self._arriving = Arriving()
         self._artifacts: ArtifactRecorder | None = None
+        self._datasets: Datasets | None = None
         self._hooks: dict[str, float] = {}
         self._slow_s = 0.0
         self._spent_before_s = 0.0  # until it was opened again, if it was
@@ -284,6 +287,53 @@ class Run:
 
         self._record("event", self.last_step, name=readable(name, 1024), data=redact(to_plain(data).value))
 
+    @guarded
+    def log_dataset(
+        self,
+        name: str,
+        data: object,
+        labels: object = None,
+        *,
+        weights: object = None,
+        source: object = None,
+        metadata: object = None,
+    ) -> None:
+        """Record what some data is: fingerprints, schema, profile and a keyed sketch of its rows, never the data.
+
+        data: arrays, tensors, data frames, sparse matrices, lists, dicts of them, a torch Dataset or DataLoader, a
+        DMatrix, ...; a tuple is inputs, labels and weights. Data sets that make their items are described, not read.
+        source: where it came from; metadata: what else there is to say. What was logged before is not written again.
+        """
+        datasets = self._dataset_recorder()
+        if datasets is not None:
+            from barograph.data.recording import Given
+
+            datasets.log(Given.of(name, source, metadata), data, labels, weights)
+
+    def stream_dataset(
+        self, name: str, *, rows: int | None = None, source: object = None, metadata: object = None
+    ) -> DatasetStream:
+        """Record data that comes in batches: give each to `see()` of what this returns, and `close()` it at the end.
+
+        rows: how many there will be, where that is known.
+        """
+        from barograph.data.recording import Given
+        from barograph.data.stream import DatasetStream
+
+        given = Given.of(name, source, metadata)
+        return DatasetStream(self, self._dataset_recorder(), given, rows)
+
+    @guarded
+    def log_weights(self, weights: Mapping[str, object], step: int | None = None) -> None:
+        """Keep the digest of a model's weights, by which two models are the same to the bit or not.
+
+        weights: by name, arrays or tensors of any library on any device, or bytes.
+        """
+        from barograph.data.weights import digest_of_weights
+
+        if self._writable() is not None and self._recording.settings.mode == "on":
+            self._record("weights", self._key_and_step("weights", step)[1], **digest_of_weights(weights))
+
     def watch(self, model: object, *arguments: Any, **options: Any) -> Any:  # as the framework's watch has it
         """Look into a model while it trains, by the watch() of its framework's integration; returns what has close().
 
@@ -323,6 +373,8 @@ class Run:
         self._recording.stop_listening()
         self._recording.stop_sampling(min(1.0, left_s))
         self._wait_for_device(min(_DEVICE_WAIT_S, left_s))
+        if self._datasets is not None:
+            self._datasets.close(min(1.0, left_s / 4))
         if self._artifacts is not None and self._artifacts.pid == self.pid:
             self._artifacts.close(min(_ARTIFACTS_WAIT_S, left_s / 2))
         duration_s = time.monotonic() - self._started
@@ -511,6 +563,18 @@ class Run:
             journal.record(kind, step, None, **body)
         except ValueError as error:
             self._warn_once("size", f"a record of kind {kind!r} was not kept: {error}")
+
+    def _dataset_recorder(self) -> Datasets | None:
+        """Who records data; None where nothing is kept (any more)."""
+        settings = self._recording.settings
+        if self._writable() is None or settings.mode != "on" or not (settings.capture and settings.capture_data):
+            return None
+        with self._lock:
+            if self._datasets is None:
+                from barograph.data.recording import Datasets
+
+                self._datasets = Datasets(self.store_path, self._record, self.overhead_budget)
+            return self._datasets
 
     def _artifact_recorder(self) -> ArtifactRecorder | None:
         """Who keeps the artifacts: one in each process; None where nothing is kept (any more)."""

@@ -43,7 +43,7 @@ class Settings:
     artifact_copy_limit_bytes: int = _setting(
         1 << 30, "BAROGRAPH_ARTIFACT_COPY_LIMIT_BYTES", "bytes of an artifact that is copied unless told otherwise"
     )
-    capture: bool = _setting(True, "BAROGRAPH_CAPTURE", "record what surrounds the training; the next four are parts")
+    capture: bool = _setting(True, "BAROGRAPH_CAPTURE", "record what surrounds the training; the next five are parts")
     capture_environment: bool = _setting(
         True, "BAROGRAPH_CAPTURE_ENVIRONMENT", "command line, chosen variables, packages, machine"
     )
@@ -54,6 +54,7 @@ class Settings:
         True, "BAROGRAPH_CAPTURE_SEEDS", "digests of random states, switches of determinism, numbers of threads"
     )
     capture_console: bool = _setting(True, "BAROGRAPH_CAPTURE_CONSOLE", "what goes to stdout and stderr")
+    capture_data: bool = _setting(True, "BAROGRAPH_CAPTURE_DATA", "fingerprints and profiles of the data")
     console_limit_bytes: int = _setting(
         10 * 1024 * 1024, "BAROGRAPH_CONSOLE_LIMIT_BYTES", "bytes kept of it; then only its end"
     )

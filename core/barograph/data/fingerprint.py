@@ -70,6 +70,11 @@ class Scan:
         self._whole.add(whole)
         self.rows += rows
 
+    @property
+    def parts(self) -> list[str]:
+        """The names of the parts that were taken in."""
+        return list(self._parts)
+
     def fingerprint(self) -> dict[str, str]:
         """The fingerprints of all parts together: of which inputs went with which labels."""
         return self._whole.digests({name: part.schema for name, part in self._parts.items()})
@@ -99,7 +104,7 @@ class _Part:
 
     def _place(self, column: Column) -> int:
         """The number of a column; a shape that varies from batch to batch, as that of padded texts, is left open."""
-        about = self._columns.setdefault(column.name, [column.dtype, list(column.shape)])
+        about = self._columns.setdefault(column.name, [column.dtype, list(column.shape), list(column.names)])
         if about[1] != list(column.shape):
             about[1] = None
         return list(self._columns).index(column.name)

@@ -101,6 +101,12 @@ class Sketch:
         """How many different rows there are; exact at level 0, else estimated."""
         return float(len(self.keyed)) * 2.0**self.level
 
+    @property
+    def repeated(self) -> float:
+        """How many rows are there again, beyond the first of each content; exact at level 0, else estimated."""
+        seen = int(self.counts.sum())
+        return self.rows * (1 - len(self.keyed) / seen) if seen else 0.0
+
     def overlap(self, other: Sketch) -> Overlap | None:
         """What it shares with another; None if they were keyed with different secrets."""
         if self.key_id != other.key_id:
@@ -152,9 +158,7 @@ class Sketch:
 
 
 def _leading_zeros(hashes: Words) -> NDArray[np.uint8]:
-    depths = np.zeros(len(hashes), dtype=np.uint8)
-    for bits in (32, 16, 8, 4, 2, 1):  # a binary search in each word
-        empty = hashes < np.uint64(1 << (64 - bits))
-        depths[empty] += np.uint8(bits)
-        hashes = np.where(empty, hashes << np.uint64(bits), hashes)
-    return depths + (hashes == 0)
+    """How many zero bits each hash begins with."""
+    least = np.array([1 << bit for bit in range(64)], dtype=np.uint64)  # with 63, 62, ... of them
+    depths: NDArray[np.uint8] = (64 - np.searchsorted(least, hashes, side="right")).astype(np.uint8)
+    return depths

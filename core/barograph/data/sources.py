@@ -143,12 +143,13 @@ def _are_inputs(data: list[Any] | tuple[Any, ...], rows: int | None) -> bool:
 
 def _matrix(matrix: Any) -> Part:
     """An xgboost DMatrix: its content if it is small, for it can only be copied; missing values are not zeros."""
-    about = {"features": int(matrix.num_col()), "feature_names": list(matrix.feature_names or [])}
+    names = tuple(matrix.feature_names or ())
     rows, stored = int(matrix.num_row()), int(matrix.num_nonmissing())
     if _STORED_BYTES * stored > _MATRIX_LIMIT_BYTES:
-        return Opaque(class_name(matrix), rows, about | {"stored": stored})
+        return Opaque(class_name(matrix), rows, {"features": int(matrix.num_col()), "names": list(names), "stored": stored})
     table = table_of_sparse(matrix.get_data(), absent_is_missing=True)
-    return dataclasses.replace(table, kind=class_name(matrix), about=about)
+    columns = [dataclasses.replace(column, names=names) for column in table.columns]
+    return dataclasses.replace(table, kind=class_name(matrix), columns=columns)
 
 
 def _labels_of_matrix(matrix: Any) -> dict[str, Part]:

@@ -17,7 +17,7 @@ _BLOCK_ROWS = 1 << 16
 class Column:
     """One column. dtype: as numpy names it, or "string", "object", "category"; shape: of one row's cells.
 
-    read: the cells of the rows from the first to before the second number.
+    read: the cells of the rows from the first to before the second number. names: of its features, if they have any.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Column:
     shape: tuple[int, ...]
     read: Callable[[int, int], Cells]
     row_bytes: int = 8
+    names: tuple[str, ...] = ()
 
     @property
     def features(self) -> int:
@@ -53,7 +54,11 @@ class Table:
 
     def schema(self) -> list[dict[str, object]]:
         """Name, type and shape of each column."""
-        return [{"name": column.name, "dtype": column.dtype, "shape": list(column.shape)} for column in self.columns]
+        return [
+            {"name": column.name, "dtype": column.dtype, "shape": list(column.shape)}
+            | ({"names": list(column.names)} if column.names else {})
+            for column in self.columns
+        ]
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """The ranges of rows in which it is best read."""

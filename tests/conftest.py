@@ -7,11 +7,20 @@ import pytest
 
 from barograph import testing
 
+_ABOUT_CODE = {"capture", "cli", "compare"}  # rooms whose tests need it
+
 
 @pytest.fixture(autouse=True)
 def _strict(request: pytest.FixtureRequest) -> Iterator[None]:
     with testing.strict(request.node.get_closest_marker("expects_guard") is None):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _without_code(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of most tests do not record the code of this suite: git and the sources take 50 ms a run."""
+    if not _ABOUT_CODE & set(request.path.parts):
+        monkeypatch.setenv("BAROGRAPH_CAPTURE_CODE", "0")
 
 
 @pytest.fixture(autouse=True)

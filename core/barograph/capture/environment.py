@@ -38,12 +38,11 @@ _SERVICES = (
 def capture_environment_fast() -> dict[str, Any]:  # Any: JSON
     """What can be told at once, in about 1 ms and without starting a process; secrets are taken out.
 
-    "complete" is False: the entries of `capture_environment_slow()` are still to be added, or put in place of these.
+    The entries of `capture_environment_slow()` are still to be added, or put in place of these.
     """
     from barograph.capture.redaction import redact_text  # a slow import, as all that stand in functions here
 
     return {
-        "complete": False,
         "python": {
             "version": sys.version.split()[0],
             "build": sys.version,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from barograph.capture.git import Repository, ask_git, describe_git
+from barograph.capture.git import Repository, ask_git, describe_git, repository_of
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 # The user's own configuration must not decide about these tests.
@@ -32,6 +32,11 @@ def repository(tmp_path: Path) -> Path:
     git(root, "add", ".")
     git(root, "commit", "-m", "First")
     return root
+
+
+def asked(folder: Path) -> dict[str, object]:
+    status = ask_git(folder)
+    return {} if status is None else status.facts
 
 
 def told(folder: Path) -> tuple[object, object, object]:
@@ -61,7 +66,7 @@ def test_before_the_first_commit(tmp_path: Path) -> None:
     """There is a branch and no commit."""
     git(tmp_path, "init")
     assert told(tmp_path) == (str(tmp_path), None, "main")
-    assert ask_git(tmp_path)["commit"] is None
+    assert asked(tmp_path)["commit"] is None
 
 
 def test_a_worktree_and_a_submodule_are_their_own(repository: Path, tmp_path: Path) -> None:
@@ -103,12 +108,12 @@ def test_changes_are_counted(repository: Path) -> None:
     """Changed files of the commit make it dirty, untracked ones do not; ignored ones are nothing."""
     commit = git(repository, "rev-parse", "HEAD")
     clean = {"commit": commit, "branch": "main", "dirty": False, "changed": 0, "untracked": 0}
-    assert ask_git(repository) == clean
+    assert asked(repository) == clean
     (repository / ".gitignore").write_text("*.ckpt\n")
     (repository / "last.ckpt").write_text("")
-    assert ask_git(repository) == clean | {"untracked": 1}
+    assert asked(repository) == clean | {"untracked": 1}
     (repository / "train.py").write_text("print(2)\n")
-    assert ask_git(repository) == clean | {"untracked": 1, "dirty": True, "changed": 1}
+    assert asked(repository) == clean | {"untracked": 1, "dirty": True, "changed": 1}
 
 
 def test_refs_that_are_no_files_are_asked_from_git(repository: Path) -> None:
@@ -118,7 +123,7 @@ def test_refs_that_are_no_files_are_asked_from_git(repository: Path) -> None:
     if version < (2, 45):
         pytest.skip("this git knows no other format")
     git(repository, "refs", "migrate", "--ref-format=reftable")
-    assert ask_git(repository)["commit"] == commit
+    assert asked(repository)["commit"] == commit
 
 
 def test_asking_changes_nothing_in_the_repository(repository: Path) -> None:
@@ -136,7 +141,7 @@ def test_a_hook_of_another_repository_does_not_mislead(
     commit = git(repository, "rev-parse", "HEAD")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
-    assert ask_git(repository)["commit"] == commit
+    assert asked(repository)["commit"] == commit
 
 
 def test_a_git_that_takes_too_long_is_given_up(
@@ -149,18 +154,33 @@ def test_a_git_that_takes_too_long_is_given_up(
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", str(slow.parent), prepend=os.pathsep)
     start = time.monotonic()
-    assert ask_git(repository, timeout_s=0.2) == {}
+    assert ask_git(repository, timeout_s=0.2) is None
     assert time.monotonic() - start < 30
 
 
 def test_no_git_and_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside of a repository, without the program, or with files that mean nothing: nothing, and no error."""
     assert describe_git(tmp_path) is None
-    assert ask_git(tmp_path / "gone") == {}
+    assert ask_git(tmp_path / "gone") is None
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert ask_git(tmp_path) == {}
+    assert ask_git(tmp_path) is None
     (tmp_path / ".git").write_text("nonsense")
     assert Repository.around(tmp_path / "x") is None
+
+
+def test_the_repository_of_the_script_counts(tmp_path: Path) -> None:
+    """Else the one around the working folder."""
+    for name in ("code", "elsewhere"):
+        (tmp_path / name / ".git").mkdir(parents=True)
+        (tmp_path / name / ".git/HEAD").write_text(f"ref: refs/heads/{name}\n")
+    for script, branch in (
+        (tmp_path / "code/train.py", "code"),
+        (tmp_path / "loose.py", "elsewhere"),
+        (None, "elsewhere"),
+    ):
+        found = repository_of(script and str(script), tmp_path / "elsewhere")
+        assert found is not None
+        assert found["branch"] == branch
 
 
 def test_refs_in_a_circle_end(repository: Path) -> None:

@@ -235,8 +235,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     @guarded
     def _keep_model(self, run: Run, fit: Fit) -> None:
         """The digest of the weights that the fit ends with, and the model itself if that is wanted."""
-        if hasattr(run, "log_weights"):
-            run.log_weights(final_weights(fit.model), fit.step)
+        run.log_weights(final_weights(fit.model), fit.step)
         if self.log_model:
             log_model(run, fit.model, fit.step)
 

@@ -55,8 +55,7 @@ class DataSets:
         if self._wanted:
             self.rows[name] = rows = Rows(self._wanted)
             rows.add(x, y)
-        if hasattr(self.run, "log_dataset"):
-            self.run.log_dataset(name, named(x), named(y), weights=sample_weight, source=class_of(x))
+        self.run.log_dataset(name, named(x), named(y), weights=sample_weight)
 
     @guarded
     def end(self, name: str | None = None) -> None:
@@ -65,15 +64,12 @@ class DataSets:
             self._open.pop(one).close()
 
     def _begin_stream(self, name: str, batches: Batches, x: Any) -> None:
-        rows, source = batches.rows, class_of(x)
-        if not hasattr(self.run, "stream_dataset"):
-            return
         if not batches.are_seen:
-            self.run.stream_dataset(name, rows=rows, source=source, metadata={"unseen": _UNSEEN}).close()
+            self.run.log_dataset(name, x, metadata={"unread": _UNSEEN})
             return
         if self._wanted:
             self.rows[name] = Rows(self._wanted)
-        self._open[name] = self.run.stream_dataset(name, rows=rows, source=source)
+        self._open[name] = self.run.stream_dataset(name, rows=batches.rows, source=class_of(x))
         batches.on_batch = partial(self._see, name)
 
     @guarded

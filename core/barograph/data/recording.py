@@ -21,8 +21,9 @@ from .sources import Part, parts_of
 from .table import Opaque, Table
 
 SCAN_LIMIT_S = 20.0  # of data that takes longer only the first rows are fingerprinted: the training waits for it
-_PROFILED_NUMBERS = 1 << 21  # of data that may change while it is read on: what fits into 50 ms
+_PROFILED_NUMBERS = 1 << 20  # of data that may change while it is read on: what fits into 50 ms
 _RUNS_OF_ROWS = 64  # evenly spaced, that a sample is taken in
+_SAMPLED = f"{_RUNS_OF_ROWS} runs of rows, evenly spaced"
 _MOST_COLUMNS = 2000  # that a record names
 
 
@@ -72,7 +73,7 @@ class Datasets:
             profile = Profile(inputs, key)
             sample = sample_of(inputs)
             profile.add(sample)
-            body["profile"] = self.profiled(profile, inputs.rows, len(sample))
+            body["profile"] = self.profiled(profile, inputs.rows, _SAMPLED)
         for name in ("labels", "weights"):
             if name in parts:
                 body[name] = self._part_body(parts[name], key)
@@ -109,13 +110,12 @@ class Datasets:
             body["duplicates"] = {"rows": sketch.repeated, "is_exact": sketch.level == 0}
         return body
 
-    def profiled(self, profile: Profile, rows: int | None, runs: int) -> dict[str, Any]:
-        """A profile, as a part of a record; its distributions lie in an object. runs: of rows, in which it was taken."""
+    def profiled(self, profile: Profile, rows: int | None, sampled: str) -> dict[str, Any]:
+        """A profile, as a part of a record; its distributions lie in an object. sampled: which rows, if not all."""
         found = profile.distributions()
-        how = "all rows" if profile.rows == rows else f"{runs} runs of rows, evenly spaced" if runs else "the first rows"
         return {
             "rows": profile.rows,
-            "sampled": how,
+            "sampled": "all rows" if profile.rows == rows else sampled,
             "features": profile.features(),
             "columns_left_out": profile.left_out,
             "distributions": [self._objects.put(payload) for payload in encode(0, 0.0, found)] if found else [],
@@ -136,7 +136,7 @@ class Datasets:
         profile = Profile(part, key)
         sample = sample_of(part)
         profile.add(sample)
-        body["profile"] = self.profiled(profile, part.rows, len(sample))
+        body["profile"] = self.profiled(profile, part.rows, _SAMPLED)
         if len(part.columns) == 1:
             balance = Balance(part.columns[0], key)
             for start, stop in part.blocks():
@@ -158,7 +158,7 @@ class Datasets:
             with self._lock:
                 is_newest = self._written.get(body["name"]) is body
             if is_newest:
-                self.write(body | {"profile": self.profiled(profile, table.rows, 0)})
+                self.write(body | {"profile": self.profiled(profile, table.rows, _SAMPLED)})
 
         thread = threading.Thread(target=profile_all, name="barograph-data", daemon=True)
         self._threads.append(thread)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from barograph.run import Run
 
 _FREE_S = 0.05  # before any time has passed that a share could be taken of
+_PROFILED_AN_OCTAVE = 4  # batches: a profile costs several times what a fingerprint does
 
 
 class DatasetStream:
@@ -40,7 +41,7 @@ class DatasetStream:
         self._key: Key | None = datasets.key() if datasets is not None else None
         self._began = time.monotonic()
         self._spent_s = 0.0
-        self._passed = 0
+        self._passed = self._batches = 0
         self._stopped = ""  # why no more is read
         self._scan = Scan()
         self._first: dict[str, Table] = {}
@@ -78,7 +79,7 @@ class DatasetStream:
         if self._scan.rows:
             body |= datasets.scanned_body(self._scan, self._key, self._expected)
         for name, profile in self._profiles.items():
-            profiled = datasets.profiled(profile, None, 0)
+            profiled = datasets.profiled(profile, self._scan.rows, "a few batches of the first pass")
             if name == "inputs":
                 body["profile"] = profiled
             else:
@@ -116,11 +117,18 @@ class DatasetStream:
             if "labels" in tables and len(tables["labels"].columns) == 1:
                 self._balance = Balance(tables["labels"].columns[0], self._key)
         self._scan.add(tables, 0, rows)
-        for name, profile in self._profiles.items():
-            if name in tables:
-                profile.add_table(tables[name])
+        self._batches += 1
+        if _is_profiled(self._batches):
+            for name, profile in self._profiles.items():
+                if name in tables:
+                    profile.add_table(tables[name])
         if self._balance is not None and "labels" in tables:
             self._balance.add(tables["labels"].columns[0].read(0, rows))
+
+
+def _is_profiled(batch: int) -> bool:
+    """Whether the n-th batch enters the profile: the first ones do, and then a few as often as their number doubles."""
+    return batch % max(1, (1 << (batch.bit_length() - 1)) // _PROFILED_AN_OCTAVE) == 0
 
 
 def _rows_of(batch: Any) -> int:

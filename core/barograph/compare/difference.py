@@ -119,19 +119,22 @@ def _facts(side: Iterable[RunView]) -> list[Facts]:
 
 
 def _without_echoes(changes: list[Change]) -> list[Change]:
-    """Without the arguments that only say what a setting says already: of the same name or of none, of equal values."""
-    told = {
-        (name, str(change.before), str(change.after))
+    """Without the arguments that only say what a setting says already: of its name or of none, with its values."""
+    settings = [change for change in changes if change.section == "parameters" and change.kind != "same"]
+    return [
+        change
         for change in changes
-        if change.section == "parameters" and change.kind != "same"
-        for name in (_word(change.name), "")
-    }
+        if change.section != "arguments" or not any(_is_echo(change, setting) for setting in settings)
+    ]
 
-    def is_echo(change: Change) -> bool:
-        name = "" if change.name.startswith("argument ") else _word(change.name)
-        return change.section == "arguments" and (name, str(change.before), str(change.after)) in told
 
-    return [change for change in changes if not is_echo(change)]
+def _is_echo(argument: Change, setting: Change) -> bool:
+    """Whether an argument gives a setting its value; where it is not given, the setting has its default."""
+    is_named = _word(argument.name) == _word(setting.name)
+    pairs = (argument.before, setting.before), (argument.after, setting.after)
+    if is_named:
+        return all(given is None or str(given) == str(value) for given, value in pairs)
+    return argument.name.startswith("argument ") and all(str(given) == str(value) for given, value in pairs)
 
 
 def _word(name: str) -> str:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from barograph.cli import artifacts, commands, diff, reproduce, scan
+from barograph.cli import artifacts, commands, data, diff, reproduce, scan
 from barograph.errors import BarographError
 from barograph.version import __version__
 
@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     artifacts.declare(command)
 
     scan.declare(command)
+
+    data.declare(command)
 
     command("where", "Tell which store is used from here.", commands.where)
     return parser

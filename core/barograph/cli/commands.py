@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from barograph.cli.artifacts import ARTIFACT_HEAD, artifact_json, artifact_rows
+from barograph.cli.data import overlap_lines, summary_row
 from barograph.cli.printing import ago, flatten, json_ready, number, print_json, print_line, print_table, visible
 from barograph.closing import best_of, duration_text, is_telling, sparkline
 from barograph.errors import BarographError
@@ -89,6 +90,10 @@ def show(call: argparse.Namespace) -> int:
     settings = sorted(flatten(view.config).items(), key=lambda item: item[0].count(".") > _DEEP)
     _print_part("settings", ["setting", "value"], settings, limit if call.all else _SETTINGS, flexible=1)
     _print_part("artifacts", ARTIFACT_HEAD, artifact_rows(view.artifacts()), limit, flexible=len(ARTIFACT_HEAD) - 1)
+    found = view.datasets()
+    _print_part("data", ["data", "rows", "features", "class", "fingerprint"], list(map(summary_row, found)), limit)
+    for line in overlap_lines(found):
+        print_line(f"  {visible(line)}")
     kept: dict[str, Sequence[Any]] = {
         "texts": view.texts(),
         "images": view.images(),
@@ -280,6 +285,8 @@ def _everything(view: RunView) -> dict[str, Any]:
         ],
         "artifacts": [artifact_json(artifact) for artifact in view.artifacts()],
         "environment": view.environment,
+        "datasets": [one.as_dict() for one in view.datasets()],
+        "weights": [dataclasses.asdict(one) for one in view.weights()],
         "children": [child.id for child in view.children()],
     }
 

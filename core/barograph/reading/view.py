@@ -22,6 +22,7 @@ from barograph.store.overview import EMPTY, LIVE, Overview, decisive_sources, vi
 
 from .artifacts import artifacts_of, missing, pick
 from .console import Line, lines_of
+from .datasets import DatasetView, Weights, datasets_of, weights_of
 from .histogram import Histogram, histogram_keys, merged_histogram
 from .metric import Attempt, Metric, checked_attempt, merged_metric
 from .params import flat
@@ -294,6 +295,22 @@ class RunView:
         if artifact is None:
             raise missing(name, f"run {self.name} ({self.id}) has", found)
         return artifact
+
+    def datasets(self, rank: int | None = 0) -> list[DatasetView]:
+        """What it was fed, as it was last recorded under each name."""
+        return datasets_of(self.records("dataset", rank), self.path.parent.parent)
+
+    def dataset(self, name: str) -> DatasetView:
+        """One dataset. Raises StoreError if none of that name was recorded."""
+        found = {one.name: one for one in self.datasets()}
+        if name not in found:
+            there = f" There are: {', '.join(found)}." if found else ""
+            raise StoreError(f"run {self.name} ({self.id}) has no dataset {name!r}.{there}")
+        return found[name]
+
+    def weights(self, rank: int | None = 0) -> list[Weights]:
+        """The digests of the model's weights, one for each time they were logged."""
+        return [weights_of(record) for record in self.records("weights", rank)]
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -16,7 +16,14 @@ from barograph.guard import guarded
 from barograph.integrations.xgboost import keeping
 from barograph.integrations.xgboost.call import Call, find_call
 from barograph.integrations.xgboost.looks import Looks
-from barograph.integrations.xgboost.model import boosters_of, configuration, learning_rate, portray, regularization
+from barograph.integrations.xgboost.model import (
+    as_configured,
+    boosters_of,
+    configuration,
+    learning_rate,
+    portray,
+    regularization,
+)
 from barograph.integrations.xgboost.predicting import PredictedRows
 from barograph.integrations.xgboost.results import affordable_results
 from barograph.integrations.xgboost.rounds import History, Rounds
@@ -70,7 +77,11 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         """Find or make the run; record parameters, configuration and data."""
         self._fit = None
         if collective.get_rank() == 0:
-            self._begin_fit(model)
+            configured = as_configured(model)
+            text, first_round = configured or ("", 0)
+            self._begin_fit(model, first_round)
+            if self._fit is not None and configured is not None:
+                self._describe(self._fit, text)
         return model
 
     def before_iteration(self, model: Any, epoch: int, evals_log: History) -> bool:
@@ -103,7 +114,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         if fit is not None:
             self._record_missed_round(fit, model)
             if fit.predicted is not None:
-                self._record_predictions(fit.predicted, boosters_of(model), fit.last_step, is_last=True)
+                self._record_predictions(fit.predicted, boosters_of(model), fit.end_step, is_last=True)
             self._record_model(fit, model)
             self._record_results(fit, model)
             self._end_fit(fit)
@@ -112,36 +123,41 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         return {**self.__dict__, "_fit": None}  # a copy is not in the middle of a training
 
     @guarded
-    def _begin_fit(self, model: Any) -> None:
+    def _begin_fit(self, model: Any, first_round: int) -> None:
         # Of workers that train together only this one records, whichever rank a launcher gave it.
         by_workers = collective.is_distributed()
         rank, world = (0, 1) if by_workers else (None, None)
         run = self._attachment.begin(rank=rank, world=world, by_workers=by_workers)
-        call, first_round = find_call(model), model.num_boosted_rounds()
-        text = boosters_of(model)[0].save_config()
-        config = configuration(text)
+        call = find_call(model)
+        offset = self._attachment.start_fit(first_round, framework="xgboost", rounds=call.rounds)
+        fit = _Fit(run, call, Rounds(run, call.rows), first_round, offset)
+        if call.container is not None:
+            fit.watch = Watch(run, call.container, model, BarographCallback, self._fail, self._finish)
+        self._fit = fit
+
+    @guarded
+    def _describe(self, fit: _Fit, text: str) -> None:
+        """Record parameters, configuration and data, and begin what depends on them."""
+        run, call, config = fit.run, fit.call, configuration(text)
         run.log_config(
             {
                 "params": call.params,
-                "fit": {**call.fit, "first_round": first_round, "workers": collective.get_world_size()},
+                "fit": {**call.fit, "first_round": fit.first_round, "workers": collective.get_world_size()},
                 "model": {"name": config["gradient_booster"]["name"], "booster": config},
                 "regularization": {**regularization(config), "early_stopping": rules(call.callbacks)},
                 "data": call.data,
                 "framework": {"name": "xgboost", "version": xgboost.__version__},
             }
         )
-        keeping.log_data(run, call)
-        offset = self._attachment.start_fit(first_round, framework="xgboost", rounds=call.rounds)
-        objective = None if "objective_function" in call.fit else config["objective"]["name"]
-        fit = _Fit(run, call, Rounds(run, call.rows), first_round, offset, objective)
-        if call.container is not None:
-            rate = learning_rate(text)
-            fit.watch = Watch(run, call.container, model, BarographCallback, rate, self._fail, self._finish)
+        if "objective_function" not in call.fit:
+            fit.objective = config["objective"]["name"]
+        if fit.watch is not None:
+            fit.watch.begin_with(learning_rate(text))
         if self.watch_every != 0:
-            fit.looks = Looks(run, config, first_round == 0, self.watch_every)
+            fit.looks = Looks(run, config, fit.first_round == 0, self.watch_every)
         if self.log_predictions:
-            fit.predicted = PredictedRows(run, self.log_predictions, call, objective)
-        self._fit = fit
+            fit.predicted = PredictedRows(run, self.log_predictions, call, fit.objective)
+        keeping.log_data(run, call)
 
     @guarded
     def _record_round(self, fit: _Fit, epoch: int) -> None:
@@ -157,8 +173,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     @guarded
     def _record_missed_round(self, fit: _Fit, model: Any) -> None:
         """Record the last round if a callback before this one asked to stop: XGBoost then does not call the others."""
-        lengths = [len(scores) for metrics in fit.history.values() for scores in metrics.values()]
-        done = max(lengths) if lengths else model.num_boosted_rounds() - fit.first_round
+        done = fit.watch.rounds if fit.watch is not None else model.num_boosted_rounds() - fit.first_round
         if done > fit.recorded:
             self._record_round(fit, done - 1)
 
@@ -171,20 +186,20 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     @guarded
     def _record_model(self, fit: _Fit, model: Any) -> None:
         """Record importance, trees and content, of each fold under cv(), and keep the model itself."""
-        boosters = boosters_of(model)
+        boosters, step = boosters_of(model), fit.end_step
         raws = [booster.save_raw("ubj") for booster in boosters]
         # What XGBoost estimates in the first round, base_score above all, is not in the configuration before it.
         config = configuration(boosters[0].save_config())
         fit.run.log_config({"model": {"booster": {"learner_model_param": config["learner_model_param"]}}})
         portrait = portray(boosters, raws, config)
-        fit.run.log(portrait.figures, fit.last_step)
+        fit.run.log(portrait.figures, step)
         if fit.looks is not None:
-            fit.looks.finish(portrait.importance, fit.last_step)
-        fit.run.log_table("model/importance", portrait.importance, fit.last_step)
-        fit.run.log_text("model/summary", portrait.summary, fit.last_step)
-        keeping.log_weights(fit.run, raws, fit.last_step)
+            fit.looks.finish(portrait.importance, step)
+        fit.run.log_table("model/importance", portrait.importance, step)
+        fit.run.log_text("model/summary", portrait.summary, step)
+        keeping.log_weights(fit.run, raws, step)
         if self.log_model and not hasattr(model, "cvfolds"):  # cv() gives its models to nobody
-            keeping.log_model(fit.run, raws[0], model, fit.last_step)
+            keeping.log_model(fit.run, raws[0], model, step)
 
     @guarded
     def _record_results(self, fit: _Fit, model: Any) -> None:
@@ -195,7 +210,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         is_whole = model.num_boosted_rounds() == fit.first_round + fit.recorded
         found = affordable_results(model, sets, fit.objective, time.perf_counter() - fit.began_s, is_whole)
         told = {f"{data}/{metric}" for data, metrics in fit.history.items() for metric in metrics}
-        fit.run.log({key: figure for key, figure in found.items() if key not in told}, fit.last_step)
+        fit.run.log({key: figure for key, figure in found.items() if key not in told}, fit.end_step)
 
     @guarded
     def _end_fit(self, fit: _Fit) -> None:
@@ -237,7 +252,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 class _Fit:
     """What is known of a training while it goes on.
 
-    first_round: of the model; offset: from its rounds to steps; objective: None for the user's own.
+    first_round: of the model; offset: from its rounds to steps; objective: None if it is not one of XGBoost's.
     """
 
     run: Run
@@ -245,7 +260,7 @@ class _Fit:
     rounds: Rounds
     first_round: int
     offset: int
-    objective: str | None
+    objective: str | None = None
     watch: Watch | None = None
     looks: Looks | None = None
     predicted: PredictedRows | None = None
@@ -259,3 +274,8 @@ class _Fit:
     def last_step(self) -> int:
         """The step of the newest round that was recorded."""
         return self.offset + self.first_round + self.recorded - 1
+
+    @property
+    def end_step(self) -> int:
+        """The step of what is said of the model as a whole, which may have no round."""
+        return max(0, self.last_step)

@@ -5,30 +5,36 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import xgboost
-from xgboost import Booster
+from xgboost import Booster, DMatrix
 
 from barograph.integrations.xgboost.call import Call
 from barograph.run import Run
 
 
+# What was described, of matrices that still exist: their content stays as it is, and reading it copies it.
+_described: WeakKeyDictionary[DMatrix, set[tuple[str, str, int]]] = WeakKeyDictionary()
+
+
 def log_data(run: Run, call: Call) -> None:
-    """Describe the sets that are trained on and evaluated, each matrix once."""
-    sets = {call.training_name: call.training} | dict(call.evaluated if call.fit.get("call") != "cv" else ())
-    described: set[int] = set()
-    for name, data in sets.items():
-        if data is not None and id(data) not in described:
-            described.add(id(data))
-            if hasattr(run, "log_dataset"):
-                run.log_dataset(name, data)
+    """Describe the sets that are trained on and evaluated, each matrix once in a run."""
+    sets = [] if call.training is None else [(call.training_name, call.training)]
+    if call.fit.get("call") != "cv":  # whose folds are parts of the training set
+        sets += [(name, data) for name, data in call.evaluated if data is not call.training]
+    for name, data in sets:
+        about = hash((data.get_label().tobytes(), data.get_weight().tobytes()))  # these a user can set anew
+        known = _described.setdefault(data, set())
+        if (run.id, name, about) not in known:
+            known.add((run.id, name, about))
+            run.log_dataset(name, data)
 
 
 def log_weights(run: Run, raws: Sequence[bytes | bytearray], step: int) -> None:
     """Keep the digest of the model, under cv() that of each fold."""
     names = ["booster"] if len(raws) == 1 else [f"booster/fold{fold}" for fold in range(len(raws))]
-    if hasattr(run, "log_weights"):
-        run.log_weights(dict(zip(names, map(bytes, raws), strict=True)), step)
+    run.log_weights(dict(zip(names, map(bytes, raws), strict=True)), step)
 
 
 def log_model(run: Run, raw: bytes | bytearray, booster: Booster, step: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xgboost
 from xgboost import Booster
+from xgboost.core import XGBoostError
 
 from barograph.integrations.xgboost.trees import shape_of
 
@@ -28,6 +29,17 @@ _MEANS = {"gain": "total_gain", "cover": "total_cover"}  # per split that uses t
 def boosters_of(model: Any) -> Sequence[Booster]:
     """The boosters behind what a callback is given: one, or under cv() that of each fold."""
     return [fold.bst for fold in model.cvfolds] if hasattr(model, "cvfolds") else [model]
+
+
+def as_configured(model: Any) -> tuple[str, int] | None:
+    """What save_config() gives for what a callback is given, and how many rounds that has.
+
+    None for a model that XGBoost refuses; the training itself will say why.
+    """
+    try:
+        return boosters_of(model)[0].save_config(), model.num_boosted_rounds()
+    except XGBoostError:
+        return None
 
 
 def configuration(text: str) -> dict[str, Any]:

@@ -34,8 +34,8 @@ class Watch:
     with whatever exception ends the training, which then goes its way; tell_end with the model that it returns, after
     all callbacks.
 
-    rate: the learning rate in force in this round, None if unknown. fold_scores: of the newest round, one line a fold
-    as XGBoost writes them. close() leaves nothing of ours behind.
+    rate: the learning rate in force in this round, None if unknown. rounds: how many came to their end. fold_scores: of
+    the newest round, one line a fold as XGBoost writes them. close() leaves nothing of ours behind.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Watch:
         container: CallbackContainer,
         model: Any,
         ours: type,
-        rate: float | None,
         tell_failure: Callable[[BaseException], object],
         tell_end: Callable[[Any], object],
     ) -> None:
         self.run = run
-        self.rate = rate
+        self.rate: float | None = None
+        self.rounds = 0
         self.fold_scores: list[str] = []
-        self._next_rate = rate
+        self._next_rate: float | None = None
         self._tell_failure = tell_failure
         self._tell_end = tell_end
         self._began_s = time.perf_counter()
@@ -65,6 +65,10 @@ class Watch:
         self._stand_around(container)
         if hasattr(model, "cvfolds"):
             self._replace(model, "eval", self._hearing_scores(model.eval))
+
+    def begin_with(self, rate: float | None) -> None:
+        """The learning rate as it is configured."""
+        self.rate = self._next_rate = rate
 
     def close(self) -> None:
         """Take everything away again."""
@@ -84,14 +88,19 @@ class Watch:
             return is_over
 
         self._replace(container, "before_iteration", self._telling(before_iteration))
-        self._replace(container, "after_iteration", self._telling(container.after_iteration))
-        after = self._telling(container.after_training)
+        after_round, after = self._telling(container.after_iteration), self._telling(container.after_training)
+
+        def after_iteration(*args: Any) -> Any:
+            is_over = after_round(*args)
+            self.rounds += 1
+            return is_over
 
         def after_training(model: Any) -> Any:
             model = after(model)
             self._tell_end(model)
             return model
 
+        self._replace(container, "after_iteration", after_iteration)
         self._replace(container, "after_training", after_training)
 
     def _update(self, model: Any, update: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

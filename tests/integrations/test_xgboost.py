@@ -118,6 +118,52 @@ def test_a_round_that_was_not_begun_is_not_recorded() -> None:
     assert only_run().metric("time/step_s").steps.tolist() == [0, 1]
 
 
+def test_a_set_that_is_evaluated_twice_under_one_name_makes_no_rounds() -> None:
+    """XGBoost keeps both scores in one list."""
+    training, _ = matrices()
+    train(BarographCallback(), evals=[(training, "same"), (training, "same")])
+    view = only_run()
+    assert view.metric("same/logloss").steps.tolist() == list(range(6))
+    assert event("fit_end")["steps"] == 6
+
+
+def test_a_metric_that_changes_its_name_is_recorded_when_it_was_told() -> None:
+    """XGBoost keeps the old scores, which are none of later rounds."""
+    calls = 0
+
+    def metric(predictions: np.ndarray, data: xgboost.DMatrix) -> tuple[str, float]:
+        nonlocal calls
+        calls += 1
+        return f"call{calls % 2}", float(calls)
+
+    training, _ = matrices()
+    train(BarographCallback(), evals=[(training, "train")], custom_metric=metric)
+    view = only_run()
+    assert view.metric("train/call1").steps.tolist() == [0, 2, 4]
+    assert view.metric("train/call0").values.tolist() == [2, 4, 6]
+    assert view.metric("train/logloss").steps.tolist() == list(range(6))
+
+
+def test_a_training_of_no_rounds_is_recorded() -> None:
+    """The model exists all the same, at step 0."""
+    with barograph.init():
+        train(BarographCallback(), rounds=0)
+        train(BarographCallback(), rounds=2)
+    view = only_run()
+    assert [table.step for table in view.tables("model/importance")] == [0, 1]
+    assert view.metric("time/step_s").steps.tolist() == [0, 1]
+    assert [found.data["steps"] for found in view.events("fit_end")] == [0, 2]
+
+
+def test_a_training_that_xgboost_refuses_is_failed_by_its_error() -> None:
+    """Nothing of ours complains about it."""
+    data = xgboost.DMatrix(np.empty((9, 0)), np.zeros(9))
+    with pytest.raises(xgboost.core.XGBoostError, match="0 feature"):
+        xgboost.train(CLASSES, data, 2, callbacks=[BarographCallback()])
+    view = only_run()
+    assert (view.status, view.end_reason) == ("failed", "XGBoostError")
+
+
 def test_a_learning_rate_schedule_is_recorded_as_it_is_in_force() -> None:
     """A scheduler sets the rate after a round, for the next one."""
     scheduler = LearningRateScheduler([0.2, 0.1, 0.05, 0.02, 0.01, 0.005])

@@ -12,7 +12,15 @@ class XgboostSubject:
     """Boosts a handful of small trees on drawn numbers; an epoch is three rounds."""
 
     name = "xgboost"
-    hooks = ("_begin_fit", "_record_round", "_record_missed_round", "_record_model", "_end_fit")
+    hooks = (
+        "_begin_fit",
+        "_describe",
+        "_record_round",
+        "_record_missed_round",
+        "_record_model",
+        "_record_results",
+        "_end_fit",
+    )
 
     def callback(self, **arguments: Any) -> BarographCallback:
         """A fresh callback."""

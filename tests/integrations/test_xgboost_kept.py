@@ -1,0 +1,337 @@
+"""XGBoost: what stays of a training, and how good it says that the model is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, mean_squared_error, r2_score
+from xgboost.callback import EarlyStopping, TrainingCallback
+
+import barograph
+from barograph.integrations.xgboost import BarographCallback, predicting, results
+from barograph.reading import RunView
+
+PARAMS: dict[str, Any] = {"max_depth": 3, "nthread": 1, "seed": 1}
+SPLIT = 300
+
+
+def draw(classes: int = 0, columns: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """400 inputs, and labels that depend on them: numbers, or so many classes."""
+    drawn = np.random.default_rng(3)
+    inputs = drawn.normal(size=(400, columns))
+    targets = inputs[:, 0] + inputs[:, 1] * inputs[:, 2] + drawn.normal(size=400)
+    return inputs, targets if not classes else np.digitize(targets, np.linspace(-1, 1, classes - 1))
+
+
+def matrices(classes: int = 0, **options: Any) -> tuple[xgboost.DMatrix, xgboost.DMatrix]:
+    """A set to train on and one to validate on."""
+    inputs, labels = draw(classes)
+    parts = (inputs[:SPLIT], labels[:SPLIT]), (inputs[SPLIT:], labels[SPLIT:])
+    return xgboost.DMatrix(*parts[0], **options), xgboost.DMatrix(*parts[1])
+
+
+def train(
+    callback: TrainingCallback | None, classes: int = 0, rounds: int = 8, evaluates: bool = True, **params: Any
+) -> xgboost.Booster:
+    """A short training with a validation set."""
+    training, validation = matrices(classes)
+    evals = [(training, "train"), (validation, "valid")] if evaluates else []
+    return xgboost.train(
+        {**PARAMS, **params},
+        training,
+        rounds,
+        evals=evals,
+        verbose_eval=False,
+        callbacks=[callback] if callback else [],
+    )
+
+
+def view() -> RunView:
+    """The one run in the store."""
+    (found,) = barograph.open().runs()
+    return found
+
+
+@pytest.fixture
+def unbounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings are long enough for anything."""
+    monkeypatch.setattr(results, "_SHARE", 1e9)
+    monkeypatch.setattr(predicting, "_BUDGET_SHARE", 1e9)
+
+
+# -- the model -------------------------------------------------------------------------------------------------------
+
+
+def test_the_model_comes_back_from_its_artifact() -> None:
+    """What is loaded from the store predicts the same to the bit."""
+    booster = train(BarographCallback())
+    artifact = view().artifact("model")
+    again = xgboost.Booster(model_file=bytearray(artifact.read_bytes()))
+    data = matrices()[1]
+    assert (again.predict(data) == booster.predict(data)).all()
+    assert (artifact.kind, artifact.step, artifact.metadata["rounds"]) == ("model", 7, 8)
+    assert artifact.local_path().suffix == ".ubj"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_model_that_is_kept_is_the_one_that_train_returns(is_first: bool) -> None:
+    """Early stopping with save_best cuts it, wherever that callback stands."""
+    callbacks = [EarlyStopping(rounds=4, save_best=True), BarographCallback()]
+    training, validation = matrices(2)
+    booster = xgboost.train(
+        {**PARAMS, "objective": "binary:logistic", "eta": 1},
+        training, 50, evals=[(validation, "valid")], verbose_eval=False,
+        callbacks=callbacks if is_first else callbacks[::-1],
+    )  # fmt: skip
+    run = view()
+    artifact = run.artifact("model")
+    assert booster.num_boosted_rounds() == artifact.metadata["rounds"] == run.summary["trees/count"]
+    assert int(artifact.metadata["best_iteration"]) == booster.best_iteration
+    assert artifact.read_bytes() == bytes(booster.save_raw("ubj"))
+    assert len(run.metric("valid/logloss").values) == booster.num_boosted_rounds() + 4
+
+
+def test_no_model_is_kept_if_none_is_wanted_or_none_is_returned() -> None:
+    """cv() gives its models to nobody."""
+    with barograph.init():
+        train(BarographCallback(log_model=False))
+        xgboost.cv(PARAMS, matrices()[0], 3, nfold=2, callbacks=[BarographCallback()])
+    assert view().artifacts() == []
+
+
+def test_the_digest_of_the_weights_tells_models_apart() -> None:
+    """The same training gives the same digest, another seed another one."""
+    for seed in (1, 1, 2):
+        train(BarographCallback(), seed=seed, subsample=0.5)
+    digests = [run.weights()[0].digest for run in barograph.open().runs()]
+    assert digests[1] == digests[2] != digests[0]
+
+
+def test_every_fold_of_cv_has_a_digest() -> None:
+    """By the number of the fold."""
+    xgboost.cv(PARAMS, matrices()[0], 3, nfold=2, callbacks=[BarographCallback()])
+    (weights,) = view().weights()
+    assert set(weights.each) == {"booster/fold0", "booster/fold1"}
+
+
+# -- what keeps it from overfitting -----------------------------------------------------------------------------------
+
+
+def test_regularization_in_force_is_in_the_configuration() -> None:
+    """With the values that XGBoost uses, and what stops the training early."""
+    training, validation = matrices()
+    xgboost.train(
+        {**PARAMS, "reg_lambda": 3, "alpha": 0.5, "min_split_loss": 0.1, "subsample": 0.8},
+        training, 5, evals=[(validation, "valid")], verbose_eval=False,
+        callbacks=[BarographCallback(), EarlyStopping(rounds=4, min_delta=0.01)],
+    )  # fmt: skip
+    found = view().config["regularization"]
+    told = {name: found[name] for name in ("lambda", "alpha", "gamma", "max_depth", "subsample", "colsample_bytree")}
+    assert told == {
+        "lambda": 3, "alpha": 0.5, "gamma": 0.1, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 1,
+    }  # fmt: skip
+    (rule,) = found["early_stopping"]
+    assert (rule["by"], rule["patience"], rule["min_delta"]) == ("EarlyStopping", 4, 0.01)
+
+
+def test_dropout_of_dart_and_penalties_of_linear_models_are_regularization() -> None:
+    """Each kind of booster has its own."""
+    train(BarographCallback(name="dart"), booster="dart", rate_drop=0.3)
+    data = matrices()[0]
+    params = {"booster": "gblinear", "updater": "coord_descent", "lambda": 0.2, "nthread": 1}
+    xgboost.train(params, data, 2, callbacks=[BarographCallback(name="linear")])
+    store = barograph.open()
+    assert store.run("dart").config["regularization"]["rate_drop"] == 0.3
+    assert store.run("linear").config["regularization"] == {"lambda": 0.2, "alpha": 0, "early_stopping": []}
+
+
+# -- results ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unbounded")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("objective", "classes"), [("binary:logistic", 2), ("multi:softprob", 4), ("multi:softmax", 4)]
+)
+def test_results_of_a_classifier_are_those_of_scikit_learn(objective: str, classes: int, weighted: bool) -> None:
+    """Accuracy and F1 of both sets, and the log loss where there are probabilities."""
+    inputs, labels = draw(classes)
+    weights = np.random.default_rng(0).random(len(labels)) if weighted else None
+    data = xgboost.DMatrix(inputs, labels, weight=weights)
+    params = {**PARAMS, "objective": objective, "eval_metric": "auc" if classes == 2 else "merror"}
+    params |= {"num_class": classes} if classes > 2 else {}
+    booster = xgboost.train(
+        params, data, 5, evals=[(data, "known")], verbose_eval=False, callbacks=[BarographCallback()]
+    )
+    outputs = booster.predict(data)
+    said = outputs.argmax(axis=1) if outputs.ndim > 1 else (outputs > 0.5 if classes == 2 else outputs).astype(int)
+    told = view().summary
+    assert told["known/accuracy"] == pytest.approx(accuracy_score(labels, said, sample_weight=weights))
+    average = "binary" if classes == 2 else "macro"
+    assert told["known/f1"] == pytest.approx(f1_score(labels, said, sample_weight=weights, average=average))
+    if objective != "multi:softmax":
+        assert told["known/log_loss"] == pytest.approx(log_loss(labels, outputs, sample_weight=weights))
+    assert ("known/log_loss" in told) == (objective != "multi:softmax")
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_results_of_a_regression_are_those_of_scikit_learn() -> None:
+    """Without a set to evaluate they are of the training set; a metric that XGBoost tells is not told twice."""
+    booster = train(BarographCallback(name="alone"), evaluates=False)
+    training = matrices()[0]
+    labels, said = training.get_label(), booster.predict(training)
+    told = barograph.open().run("alone").summary
+    assert told["train/mae"] == pytest.approx(mean_absolute_error(labels, said))
+    assert told["train/mse"] == pytest.approx(mean_squared_error(labels, said))
+    assert told["train/r2"] == pytest.approx(r2_score(labels, said))
+    train(BarographCallback(name="told"), eval_metric="mae")
+    points = barograph.open().run("told").metric("valid/mae")
+    assert points.steps.tolist() == list(range(8))
+
+
+@pytest.mark.usefixtures("unbounded")
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"objective": "rank:pairwise"},
+        {"objective": "survival:cox"},
+        {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.9]},
+        {"objective": "binary:logitraw"},
+        {"objective": "binary:hinge"},
+        {"objective": "count:poisson"},
+    ],
+    ids=lambda odd: odd["objective"],
+)
+def test_other_objectives_are_no_trouble(odd: dict[str, Any]) -> None:
+    """What makes no sense for an objective is left out."""
+    train(BarographCallback(log_predictions=5), classes=2, **odd)
+    run = view()
+    assert run.status == "finished"
+    assert ("valid/accuracy" in run.metrics()) == odd["objective"].startswith("binary:")
+    assert len(run.tables("predictions/valid")[0].rows) == 5
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_labels_that_are_shares_are_no_classes() -> None:
+    """binary:logistic takes labels between 0 and 1."""
+    inputs, labels = draw()
+    data = xgboost.DMatrix(inputs, 1 / (1 + np.exp(-labels)))
+    params = {**PARAMS, "objective": "binary:logistic"}
+    xgboost.train(
+        params, data, 3, evals=[(data, "all")], verbose_eval=False, callbacks=[BarographCallback(log_predictions=2)]
+    )
+    run = view()
+    assert "all/accuracy" not in run.metrics()
+    assert run.tables("predictions/all")[0].rows[0][2] == pytest.approx(data.get_label()[0])
+
+
+def test_results_that_would_cost_time_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share of the training's time is what decides."""
+    monkeypatch.setattr(results, "_SHARE", 0.0)
+    train(BarographCallback())
+    assert "valid/mae" not in view().metrics()
+
+
+# -- predictions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unbounded")
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_fixed_rows_have_a_table_each_round(classes: int) -> None:
+    """The rows are spread over the validation set, with label, prediction and score, the last as the model says it."""
+    objectives = {0: "reg:squarederror", 2: "binary:logistic", 3: "multi:softprob"}
+    params = {"num_class": 3} if classes == 3 else {}
+    booster = train(BarographCallback(log_predictions=4), classes, objective=objectives[classes], **params)
+    tables = view().tables("predictions/valid")
+    assert [table.step for table in tables] == list(range(8))
+    last = dict(zip(tables[-1].columns, zip(*tables[-1].rows, strict=True), strict=True))
+    assert last["index"] == (0, 33, 66, 99)
+    validation = matrices(classes)[1]
+    outputs, labels = booster.predict(validation)[[0, 33, 66, 99]], validation.get_label()[[0, 33, 66, 99]]
+    assert list(last["label"]) == pytest.approx(labels.tolist())
+    if classes == 0:
+        assert list(last["prediction"]) == pytest.approx(outputs.tolist())
+        assert set(last["score"]) == {None}
+    elif classes == 2:
+        assert list(last["prediction"]) == (outputs >= 0.5).astype(int).tolist()
+        assert list(last["score"]) == pytest.approx(outputs.tolist())
+    else:
+        assert list(last["prediction"]) == outputs.argmax(axis=1).tolist()
+        assert list(last["score"]) == pytest.approx(outputs.max(axis=1).tolist())
+
+
+def test_predictions_change_no_bit_of_the_model() -> None:
+    """Nor does asking for more rows than there are."""
+    params: dict[str, Any] = {"booster": "dart", "rate_drop": 0.3, "subsample": 0.5}
+    assert train(BarographCallback(log_predictions=10**6), **params).save_raw() == train(None, **params).save_raw()
+    assert len(view().tables("predictions/valid")[-1].rows) == 100
+
+
+def test_the_last_evaluation_has_its_table_whatever_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In between, the budget decides."""
+    monkeypatch.setattr(predicting, "_BUDGET_SHARE", 0.0)
+    train(BarographCallback(log_predictions=2))
+    assert [table.step for table in view().tables("predictions/valid")] == [0, 7]
+
+
+def test_folds_of_cv_have_tables_of_their_own() -> None:
+    """Rows are those of the fold's test set."""
+    xgboost.cv(PARAMS, matrices()[0], 3, nfold=2, callbacks=[BarographCallback(log_predictions=3)])
+    assert [len(view().tables(f"predictions/test/fold{fold}")[0].rows) for fold in range(2)] == [3, 3]
+
+
+@pytest.mark.parametrize("evaluates_training_only", [True, False])
+def test_rows_of_quantized_data_are_found(evaluates_training_only: bool) -> None:
+    """XGBoost cannot cut them out; the training set serves where no other is evaluated."""
+    inputs, labels = draw()
+    training = xgboost.QuantileDMatrix(inputs, labels)
+    validation = xgboost.QuantileDMatrix(inputs[:50], labels[:50], ref=training)
+    evals = [(training, "known")] + ([] if evaluates_training_only else [(validation, "new")])
+    booster = xgboost.train(
+        PARAMS, training, 3, evals=evals, verbose_eval=False, callbacks=[BarographCallback(log_predictions=3)]
+    )
+    name, data = ("known", training) if evaluates_training_only else ("new", validation)
+    table = view().tables(f"predictions/{name}")[-1]
+    places = [row[0] for row in table.rows]
+    assert [row[3] for row in table.rows] == pytest.approx(booster.predict(data)[places].tolist())
+
+
+def test_groups_of_a_ranker_are_no_trouble() -> None:
+    """Rows are taken out of their groups."""
+    inputs, labels = draw(3)
+    ranker = xgboost.XGBRanker(n_estimators=3, callbacks=[BarographCallback(log_predictions=6)])
+    groups = np.repeat(np.arange(40), 10)
+    ranker.fit(inputs, labels, qid=groups, eval_set=[(inputs, labels)], eval_qid=[groups], verbose=False)
+    assert len(view().tables("predictions/validation_0")[0].rows) == 6
+
+
+def test_several_targets_are_lists() -> None:
+    """A label and a prediction for each."""
+    inputs, labels = draw()
+    data = xgboost.DMatrix(inputs, np.stack([labels, -labels], axis=1))
+    xgboost.train(
+        PARAMS, data, 3, evals=[(data, "all")], verbose_eval=False, callbacks=[BarographCallback(log_predictions=2)]
+    )
+    (row, _) = view().tables("predictions/all")[0].rows
+    assert len(row[2]) == len(row[3]) == 2
+
+
+def test_a_wrong_number_of_rows_is_refused_at_once() -> None:
+    """Before any training."""
+    with pytest.raises(ValueError, match="log_predictions"):
+        BarographCallback(log_predictions=-1)
+
+
+# -- the data --------------------------------------------------------------------------------------------------------
+
+
+def test_every_set_is_described_once(tmp_path: Path) -> None:
+    """By the name it is evaluated under; the set that is trained on is called train where it has no other name."""
+    training, validation = matrices()
+    with barograph.init():
+        for evals in ([(validation, "valid")], [(training, "known"), (validation, "valid")]):
+            xgboost.train(PARAMS, training, 2, evals=evals, verbose_eval=False, callbacks=[BarographCallback()])
+    rows = {data.name: data.rows for data in view().datasets()}
+    assert rows == {"train": SPLIT, "known": SPLIT, "valid": 400 - SPLIT}

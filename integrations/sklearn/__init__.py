@@ -6,6 +6,7 @@ if find_spec("sklearn") is None:  # 1.6 or newer
     raise ImportError("barograph.integrations.sklearn needs scikit-learn: pip install 'barograph[sklearn]'")
 
 from barograph.integrations.sklearn.autolog import autolog
+from barograph.integrations.sklearn.callback import BarographCallback
 from barograph.integrations.sklearn.recording import Recording
 
-__all__ = ["Recording", "autolog"]
+__all__ = ["BarographCallback", "Recording", "autolog"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token
 from typing import Any, Protocol
 
 from barograph import guard
-from barograph.integrations.sklearn.estimators import declared_parts
+from barograph.integrations.sklearn.estimators import declared_parts, fitted_attributes
+from barograph.integrations.sklearn.options import Options
 from barograph.voice import BarographWarning
 
 # What a wrapper is about: the name of an estimator's method, or one of scikit-learn's functions.
@@ -18,10 +20,13 @@ About = str | Callable[..., Any]
 
 _MOST_PARTS = 100  # of one estimator that are told apart, and kept until its fit ends
 FITS = ("fit", "fit_transform", "fit_predict", "partial_fit")
+ANSWERS = ("predict", "predict_proba", "decision_function")
 
 
 class Listener(Protocol):
     """What hears of the calls: a Recording."""
+
+    options: Options
 
     def call_begins(self, about: About, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """An outermost call; None if it is not to be recorded."""
@@ -91,11 +96,71 @@ class _Folded:
         """Nothing inside is looked at."""
 
 
+class Answers:
+    """An estimator that is being scored; what it makes of the data on the way costs nothing more to keep."""
+
+    def __init__(self, estimator: Any) -> None:
+        self.made: dict[str, Any] = {}  # method: result
+        self._asked = list(_speakers(estimator))
+
+    def begin_inner(self, about: About, args: tuple[Any, ...]) -> Answer | None:
+        """Called for what is called inside; only answers of the estimator itself are looked at."""
+        if about in ANSWERS and any(args[0] is one for one in self._asked):
+            return Answer(self, about)
+        return None
+
+
+class Answer:
+    """One answer, from its begin to its end."""
+
+    def __init__(self, inside: Answers, about: About) -> None:
+        self._inside, self._about = inside, str(about)
+
+    def start(self, args: tuple[Any, ...]) -> None:
+        """It begins."""
+
+    def returned(self, result: object) -> None:
+        """What came out last counts: a pipeline's last step answers before the pipeline does, and the same."""
+        self._inside.made[self._about] = result
+
+    def failed(self, error: BaseException) -> None:
+        """There is no answer."""
+
+
+def _speakers(estimator: Any) -> Iterator[Any]:
+    """An estimator, and those inside it whose answer is its own: the best of a search, the last step of a pipeline."""
+    while estimator is not None:
+        yield estimator
+        steps = getattr(estimator, "steps", None)
+        last = steps[-1][1] if isinstance(steps, list) and steps else None
+        estimator = fitted_attributes(estimator).get("best_estimator_", last)
+
+
 FOLDED = _Folded()
-_place: ContextVar[Part | _Folded | None] = ContextVar("barograph_autolog_place", default=None)
+_place: ContextVar[Part | Answers | _Folded | None] = ContextVar("barograph_autolog_place", default=None)
 
 
-def _leave(token: Token[Part | _Folded | None]) -> None:
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Calls in here are not the user's, and not recorded."""
+    token = _place.set(FOLDED)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+def is_inside() -> bool:
+    """Whether this code runs inside a call that is recorded, or is not to be."""
+    return _place.get() is not None
+
+
+def fitting_here() -> Any:
+    """The estimator in whose fit this code runs, not counting what is fitted inside it; None outside of any."""
+    return getattr(_place.get(), "estimator", None)
+
+
+def _leave(token: Token[Part | Answers | _Folded | None]) -> None:
     try:
         _place.reset(token)
     except ValueError:  # a green thread went on in another context
@@ -134,10 +199,17 @@ class Call:
         self.about, self.args, self.kwargs = about, args, kwargs
         self.estimator = args[0] if isinstance(about, str) else None
         self.part = Part(self.estimator) if about in FITS else None
+        self.answers = Answers(self.estimator) if about == "score" else None
         self.seconds = 0.0
         self.recorder: Any = None  # who keeps what comes of it, and what that one remembers from begin to end
         self.state: Any = None
+        self.undo: Callable[[], None] | None = None  # what is done to the estimator only while the call lasts
         self._heard_by = heard_by
+
+    @property
+    def options(self) -> Options:
+        """What the autolog was asked for."""
+        return self._heard_by.options
 
     def argument(self, name: str, place: int) -> Any:
         """An argument that may have been given by name or by place; None if it was not given."""
@@ -145,26 +217,30 @@ class Call:
 
     def start(self, args: tuple[Any, ...]) -> None:
         """From here on the time counts."""
-        self._token: Token[Part | _Folded | None] = _place.set(self.part or FOLDED)
+        self._token: Token[Part | Answers | _Folded | None] = _place.set(self.part or self.answers or FOLDED)
         self._started = time.perf_counter()
 
     def returned(self, result: object) -> None:
         """It is over."""
-        self.seconds = time.perf_counter() - self._started
-        _leave(self._token)
+        self._over()
         self._heard_by.call_ends(self, result, None)
 
     def failed(self, error: BaseException) -> None:
         """It raised."""
-        self.seconds = time.perf_counter() - self._started
-        _leave(self._token)
+        self._over()
         self._heard_by.call_ends(self, None, error)
 
+    def _over(self) -> None:
+        self.seconds = time.perf_counter() - self._started
+        _leave(self._token)
+        if self.undo is not None:
+            self.undo()
 
-def begin_call(about: About, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | InnerFit | None:
+
+def begin_call(about: About, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | InnerFit | Answer | None:
     """What every wrapper asks first: the call to tell of the end, or None where nobody listens."""
     place = _place.get()
-    call: Call | InnerFit | None = None
+    call: Call | InnerFit | Answer | None = None
     try:
         if not args and isinstance(about, str):
             pass  # a method without its object: the original raises

@@ -11,6 +11,15 @@ import numpy as np
 _DEEPEST = 8
 _SHORT = 80  # characters of a value in a summary
 _FEW = 8  # entries of a list in a summary
+# Parameters that hold a model back from learning its data by heart: penalties, limits of size, shares of the data, and
+# stopping early. Of scikit-learn and those that follow it (XGBoost, LightGBM, CatBoost).
+_REGULARIZING = frozenset(
+    "C alpha alpha_1 alpha_2 lambda_1 lambda_2 l1_ratio l1_reg l2_regularization penalty reg_alpha reg_lambda gamma nu "
+    "epsilon shrinkage reg_param reg_covar var_smoothing ccp_alpha max_depth max_leaf_nodes min_samples_leaf "
+    "min_samples_split min_weight_fraction_leaf min_impurity_decrease min_child_weight max_features max_samples "
+    "subsample colsample_bytree early_stopping n_iter_no_change validation_fraction early_stopping_rounds "
+    "learning_rate weight_decay dropout l2_leaf_reg num_leaves min_child_samples".split()
+)
 
 
 def is_estimator(value: object) -> bool:
@@ -37,6 +46,32 @@ def changed_parameters(estimator: Any, prefix: str = "", depth: int = 0) -> dict
         elif name not in defaults or not _is_same(value, defaults[name]):
             changed[prefix + name] = _described(value, depth + 1)
     return changed
+
+
+def regularization(estimator: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    """The parameters that hold the model back, with their values in force; inner estimators under dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in _own_parameters(estimator).items():
+        inner = _inner_estimators(value)
+        for path, one in inner if depth < _DEEPEST else ():
+            found |= regularization(one, f"{prefix}{name}{path}.", depth + 1)
+        if not inner and name in _REGULARIZING and value is not None and isinstance(value, (str, bool, int, float)):
+            found[prefix + name] = value
+    return found
+
+
+def is_regression(estimator: Any) -> bool:
+    """Whether it predicts numbers rather than classes."""
+    return kind(estimator) == "regressor"
+
+
+def classes_of(estimator: Any) -> Any:
+    """The classes of a fitted classifier, shape (k,); None for anything else, or several outputs."""
+    try:
+        classes = getattr(estimator, "classes_", None)
+    except Exception:  # noqa: BLE001  # a property of the user's
+        return None
+    return classes if isinstance(classes, np.ndarray) and classes.ndim == 1 else None
 
 
 def declared_parts(estimator: Any) -> list[tuple[str, Any]]:

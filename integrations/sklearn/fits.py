@@ -9,23 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from barograph.integrations.sklearn import requests
 from barograph.integrations.sklearn.calls import Call, Part
+from barograph.integrations.sklearn.children import write_children
 from barograph.integrations.sklearn.curves import RESULTS, curves, early_stop, iterations
 from barograph.integrations.sklearn.estimators import (
     changed_parameters,
+    classes_of,
     describe_data,
     fitted_numbers,
     fitted_parts,
+    is_regression,
     kind,
     learner,
     parameters,
+    regularization,
     shape_of,
     summary,
 )
+from barograph.integrations.sklearn.keeping import keep_model
 from barograph.integrations.sklearn.learned import growth, record_learned
+from barograph.integrations.sklearn.live import Live, attach
 from barograph.integrations.sklearn.recorder import MOST_EVENTS, Fitted, Recorder
+from barograph.integrations.sklearn.scores import compare
 from barograph.integrations.sklearn.searches import Tried, search
 from barograph.integrations.sklearn.splits import Splits, identify
+from barograph.integrations.sklearn.state import learned_arrays
 
 _SUMMARIES = 10  # of one kind
 
@@ -54,11 +65,17 @@ def fit_begins(recorder: Recorder, call: Call) -> None:
     if fitted.in_full:
         about = {"fit": fitted.number, "estimator": label, "method": call.about, "first_step": run.steps_done}
         run.event("fit_start", **about, changed=changed, **data)
+        run.log_seeds("fit_start", _generators_of(estimator))
+    if fitted.has_summary and not continues and not reports_itself:
+        fitted.live = Live(run)
+        call.undo = attach(estimator, fitted.live)
 
 
 def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseException | None) -> None:
     """Write the curves, the results and the end of a fit."""
     run, estimator, fitted = recorder.run, call.estimator, call.state
+    live_points = fitted.live.points if fitted.live is not None else 0
+    fitted.live = None
     recorder.count(fitted.label, "fit_s", call.seconds)
     about: dict[str, Any] = {"fit": fitted.number, "estimator": fitted.label, "method": call.about}
     about["duration_s"] = call.seconds
@@ -73,7 +90,8 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
         first = last = max(run.steps_done - 1, 0)
     else:
         points = found | growth(model)
-        first, last = recorder.write_series(tried.series if tried else _new_points(model, fitted, points))
+        series = tried.series if tried else _new_points(model, fitted, points)
+        first, last = recorder.write_series(series, None, live_points)
     run.log(_results(call, tried, found), last)
     if fitted.in_full or (call.about == "partial_fit" and recorder.is_look_due(fitted.label)):
         with recorder.looking(fitted.label):
@@ -81,9 +99,10 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
     fitted.step = last
     recorder.remember(estimator, fitted)
     if result is not estimator:  # fit_predict, fit_transform
-        recorder.remember_prediction(result, fitted, identify(call.argument("X", 1)))
+        recorder.remember_prediction(result, "predict", fitted, estimator, call.argument("X", 1))
     if not fitted.in_full:
         return
+    about["model"] = _keep(recorder, call, fitted, last)
     stop = early_stop(model, found)
     if stop is not None:
         best = stop["best_iteration"]
@@ -94,10 +113,42 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
         about |= tried.about
         if tried.table is not None:
             run.log_table(*tried.table, last)
+        if call.options.candidates == "runs":
+            write_children(run, estimator, fitted.label)
     about |= _inside(call.part, estimator)
     about |= {"reason": _end_reason(model, stop is not None), "first_step": first, "last_step": last}
     about |= {"iterations": iterations(model)[0], "classes": _class_count(model)}
     run.event("fit_end", **about, fitted=fitted_numbers(model))
+    _measure(recorder, call, fitted)
+
+
+def _keep(recorder: Recorder, call: Call, fitted: Fitted, step: int) -> str | None:
+    """Digest the data and what was learned from it, and store the model of the first fits; what became of that."""
+    recorder.describe_data("train", call.argument("X", 1), call.argument("y", 2))
+    recorder.run.log_weights(learned_arrays(call.estimator), step)
+    return keep_model(recorder.run, call, fitted.label or "model", step) if fitted.has_summary else None
+
+
+def _measure(recorder: Recorder, call: Call, fitted: Fitted) -> None:
+    """What the model is worth on its own training data, and what more data would make of it, as far as asked for."""
+    X, y, options = call.argument("X", 1), call.argument("y", 2), call.options
+    if y is None or not hasattr(call.estimator, "predict"):
+        return
+    outputs = requests.training_outputs(call.estimator, X, call.seconds, options.training_score)
+    if outputs is not None:
+        facts = is_regression(call.estimator), classes_of(call.estimator)
+        compare(recorder, options, fitted, "train", y, outputs, *facts)
+    if options.learning_curve:
+        tried = requests.curve_over_data(call.estimator, X, y, options.learning_curve)
+        recorder.write_series(tried.series, tried.steps)
+        if tried.table is not None:
+            recorder.run.log_table(*tried.table, fitted.step)
+
+
+def _generators_of(estimator: Any) -> dict[str, Any]:
+    """The generators of random numbers that an estimator was given."""
+    given = {name: getattr(estimator, name, None) for name in ("random_state", "random_state_")}
+    return {name: one for name, one in given.items() if isinstance(one, (np.random.RandomState, np.random.Generator))}
 
 
 def _log_settings(
@@ -105,6 +156,7 @@ def _log_settings(
 ) -> None:
     model = {"class": type(estimator).__name__, "module": type(estimator).__module__, "kind": kind(estimator)}
     settings = {"model": model, "params": parameters(estimator), "changed": dict(changed), "data": dict(data)}
+    settings["regularization"] = regularization(estimator)
     if recorder.described.get(label) != (as_text := repr(settings)):
         recorder.described[label] = as_text
         recorder.run.log_config({section: {label: values} for section, values in settings.items()})

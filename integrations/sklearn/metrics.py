@@ -34,6 +34,8 @@ class Measured:
         self.features = first if names[0] == "X" else None  # silhouettes and the like
         self.truth = first if names[0] not in ("X", "x") else None  # auc is given a curve
         self.name = function.__name__.removesuffix("_score")
+        # Of rows with rows and without weights, so that other figures of the same pair are of the same rows
+        self.is_comparison = names[0] == "y_true" and given.arguments.get("sample_weight") is None
         average = given.arguments.get("average")
         if isinstance(average, str):
             self.name += f"_{average}"

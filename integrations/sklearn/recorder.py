@@ -8,18 +8,20 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sklearn
 
-from barograph.integrations.sklearn.estimators import shape_of, structure
-from barograph.integrations.sklearn.splits import Identity, Splits
+from barograph.integrations.sklearn.estimators import classes_of, is_regression, shape_of, structure
+from barograph.integrations.sklearn.live import Live
+from barograph.integrations.sklearn.splits import Identity, Splits, identify
 from barograph.run import Run
 from barograph.tensors.schedule import Schedule
 
 MOST_EVENTS = 100  # of one kind; the rest is only counted
 _FIRST_LOOKS = 20  # calls of partial_fit
 _PREDICTIONS = 32  # results that are remembered, to know what a metric is about
+_DATA_SETS = 32  # that are described once, and known again
 
 
 class Fitted:
@@ -31,6 +33,27 @@ class Fitted:
         self.in_full = True  # whether its fit has events, or only numbers
         self.has_summary = True
         self.points: dict[str, int] = {}  # of its curves, so that a warm start adds only what is new
+        self.live: Live | None = None  # while the fit is under way
+        self.figures: dict[str, float] = {}  # what was written of its splits, so that nothing is written twice
+        self.shown: set[str] = set()  # splits whose curves are written
+
+    def news(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Those figures that were not written of this fit yet; from now on they were."""
+        new = {key: value for key, value in figures.items() if self.figures.get(key) != value}
+        self.figures |= new
+        return new
+
+
+class Made(NamedTuple):
+    """What an estimator made of some data, and what that is about. data: X, as long as it lives."""
+
+    result: weakref.ref[Any]
+    method: str
+    fitted: Fitted
+    X: Identity | None
+    data: weakref.ref[Any] | None
+    is_regression: bool
+    classes: Any
 
 
 class _Looks:
@@ -51,9 +74,8 @@ class Recorder:
         self._labels: dict[object, str] = {}
         self._totals: dict[str, dict[str, float]] = {}
         self._fitted: weakref.WeakKeyDictionary[Any, Fitted] = weakref.WeakKeyDictionary()
-        self._predictions: collections.deque[tuple[weakref.ref[Any], Fitted, Identity | None]] = collections.deque(
-            maxlen=_PREDICTIONS
-        )
+        self._made: collections.deque[Made] = collections.deque(maxlen=_PREDICTIONS)
+        self._data_sets: collections.deque[tuple[str, Identity, bool]] = collections.deque(maxlen=_DATA_SETS)
         self._warnings: dict[tuple[str, str], int] = {}
         self._looks: dict[str | None, _Looks] = {}  # by label
         self._told: int | None = None  # id of the exception that was recorded last
@@ -99,19 +121,22 @@ class Recorder:
         look.newest_s = time.perf_counter() - start
         look.cost_s += look.newest_s
 
-    def write_series(self, series: Mapping[str, list[float]], steps: list[int] | None = None) -> tuple[int, int]:
+    def write_series(
+        self, series: Mapping[str, list[float]], steps: list[int] | None = None, live_points: int = 0
+    ) -> tuple[int, int]:
         """Write series side by side where the run's steps go on; the first and the last step.
 
-        steps: where the points lie instead, for series that have an axis of their own.
+        steps: where the points lie instead, for series that have an axis of their own. live_points: how many steps were
+        written while the fit went on; they count, too.
         """
         length = max((len(values) for values in series.values()), default=0)
         with self._lock:
             first = self.run.steps_done
-            self.run.steps_done += max(length, 1)
+            self.run.steps_done += max(length, live_points, 1)
         for index in range(length):
             row: dict[str, float] = {key: values[index] for key, values in series.items() if index < len(values)}
             self.run.log(row, first + index if steps is None else steps[index])
-        return first, first + max(length, 1) - 1
+        return first, first + max(length, live_points, 1) - 1
 
     # -- what was fitted, and what came out of it ----------------------------------------------------------------------
 
@@ -130,21 +155,32 @@ class Recorder:
         except TypeError:
             pass
 
-    def remember_prediction(self, result: Any, fitted: Fitted, X: Identity | None) -> None:
+    def remember_prediction(self, result: Any, method: str, fitted: Fitted, estimator: Any, X: Any) -> None:
         """An estimator made something of X."""
-        try:
-            self._predictions.append((weakref.ref(result), fitted, X))
-        except TypeError:  # a list, say: what it was made of stays unknown
-            pass
+        made = refer(result)
+        if made is not None:  # of a list, say, it stays unknown what it was made of
+            facts = is_regression(estimator), classes_of(estimator)
+            self._made.append(Made(made, method, fitted, identify(X), refer(X), *facts))
 
-    def origin_of(self, guess: Any) -> tuple[Fitted, Identity | None]:
-        """Which estimator made a prediction of which data; for what was derived from one, the last of its length."""
+    def origin_of(self, guess: Any) -> tuple[Made | None, bool]:
+        """Which prediction something is or was derived from, if only by its length; whether it is that or a part."""
         base, length = getattr(guess, "base", None), shape_of(guess)[0]
-        made = [(result, fitted, X) for one, fitted, X in reversed(self._predictions) if (result := one()) is not None]
-        for result, fitted, X in made:
-            if result is guess or result is base:
-                return fitted, X
-        return next(((fitted, X) for result, fitted, X in made if shape_of(result)[0] == length), (self.latest, None))
+        alive = [made for made in reversed(self._made) if made.result() is not None]
+        for made in alive:
+            if made.result() is guess or made.result() is base:
+                return made, True
+        return next((made for made in alive if shape_of(made.result())[0] == length), None), False
+
+    def describe_data(self, name: str, X: Any, y: Any) -> None:
+        """Fingerprint and profile a data set, once as long as it lives."""
+        identity = identify(X)
+        if identity is None or any(
+            identity.is_same(other) and name == known and had_labels >= (y is not None)
+            for known, other, had_labels in self._data_sets
+        ):
+            return
+        self._data_sets.append((name, identity, y is not None))
+        self.run.log_dataset(name, X, y)
 
     # -- what else happens -------------------------------------------------------------------------------------------
 
@@ -167,3 +203,11 @@ class Recorder:
         if self._totals:
             often = {f"{kind}: {text[:200]}": count for (kind, text), count in self._warnings.items() if count > 1}
             self.run.event("calls", totals=self._totals, warnings=often)
+
+
+def refer(value: Any) -> weakref.ref[Any] | None:
+    """A reference that keeps nothing alive; None for what cannot be referred to, such as lists."""
+    try:
+        return weakref.ref(value)
+    except TypeError:
+        return None

@@ -14,6 +14,7 @@ from barograph.guard import guarded
 from barograph.integrations.sklearn import calls, decorating, fits, scores, wrapping
 from barograph.integrations.sklearn.calls import About, Call
 from barograph.integrations.sklearn.estimators import is_estimator, parameters
+from barograph.integrations.sklearn.options import Options
 from barograph.integrations.sklearn.recorder import Recorder
 from barograph.run import Run
 
@@ -31,12 +32,14 @@ class Recording:
     With a run open that run is used and left open; else one is made, which callbacks inside join, and which ends with
     the block: finished, failed or interrupted. Code that runs in other threads and processes does not belong to the
     block, unless it was started with a copy of its context (asyncio does that). A block may be entered again.
+    Arguments: those of Options, and those of `barograph.init` for a run that is made.
     """
 
-    def __init__(self, run: Run | None = None, **init_arguments: Any) -> None:
-        inspect.signature(starting.init).bind_partial(**init_arguments)  # TypeError for a name that is no argument
+    def __init__(self, run: Run | None = None, **arguments: Any) -> None:
+        self._arguments = arguments
+        self.options, self._init_arguments = Options.take(arguments)
+        inspect.signature(starting.init).bind_partial(**self._init_arguments)  # TypeError for no argument's name
         self._given = run
-        self._arguments = init_arguments
         self._entered: list[tuple[Run, bool, bool, calls.Listener | None]] = []
         self._run: Run | None = None
 
@@ -49,7 +52,7 @@ class Recording:
         run = self._given or joinable_run()
         owns = run is None
         if run is None:
-            run = starting.init(**self._arguments)
+            run = starting.init(**self._init_arguments)
             run.expected_end = "the block did not come to its end"
             _of_blocks.add(run)
         self._run = run
@@ -161,8 +164,8 @@ class Recording:
 class ProcessRecording(Recording):
     """Records what no block claims, in all threads; makes its run when the first call comes and none is open."""
 
-    def __init__(self, run: Run | None = None, **init_arguments: Any) -> None:
-        super().__init__(run, **init_arguments)
+    def __init__(self, run: Run | None = None, **arguments: Any) -> None:
+        super().__init__(run, **arguments)
         self._own: Run | None = None
         self._lock = threading.Lock()
 
@@ -173,7 +176,7 @@ class ProcessRecording(Recording):
             with self._lock:  # several threads may come first
                 run = joinable_run()
                 if run is None:
-                    run = self._own = starting.init(**self._arguments)
+                    run = self._own = starting.init(**self._init_arguments)
         if run is None or run.is_finished:
             return None
         self._run = run

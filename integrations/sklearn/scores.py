@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from barograph.integrations.sklearn.calls import Call
+from barograph.integrations.sklearn import requests
+from barograph.integrations.sklearn.calls import ANSWERS, Call
 from barograph.integrations.sklearn.callsite import split_at_call
+from barograph.integrations.sklearn.estimators import classes_of, is_regression
+from barograph.integrations.sklearn.evaluation import Outputs, evaluate, rows_of
 from barograph.integrations.sklearn.metrics import Measured
-from barograph.integrations.sklearn.recorder import MOST_EVENTS, Recorder
+from barograph.integrations.sklearn.options import Options
+from barograph.integrations.sklearn.recorder import MOST_EVENTS, Fitted, Made, Recorder
 from barograph.integrations.sklearn.searches import cross_validation
 from barograph.integrations.sklearn.splits import identify
 
@@ -21,29 +25,84 @@ def used(recorder: Recorder, call: Call, result: Any) -> None:
     label = recorder.label(call.estimator)
     recorder.count(label, f"{call.about}s")
     recorder.count(label, f"{call.about}_s", call.seconds)
-    numbers = {f"time/{call.about}_s": call.seconds}
-    X = identify(call.argument("X", 1))
-    if call.about != "score":
-        recorder.remember_prediction(result, fitted, X)
-    elif isinstance(result, (int, float, np.number)):
-        split = fitted.splits.name(X, identify(call.argument("y", 2)), split_at_call())
-        numbers[f"{split}/score"] = float(result)
-    recorder.run.log(numbers, fitted.step)
+    recorder.run.log({f"time/{call.about}_s": call.seconds}, fitted.step)
+    if call.about == "score":
+        _scored(recorder, call, fitted, result)
+    elif call.about in ANSWERS:
+        recorder.remember_prediction(result, str(call.about), fitted, call.estimator, call.argument("X", 1))
+
+
+def _scored(recorder: Recorder, call: Call, fitted: Fitted, result: Any) -> None:
+    X, y = call.argument("X", 1), call.argument("y", 2)
+    split = fitted.splits.name(identify(X), identify(y), split_at_call())
+    if isinstance(result, (int, float, np.number)):
+        recorder.run.log({f"{split}/score": float(result)}, fitted.step)
+    recorder.describe_data(split, X, y)
+    if y is None or call.argument("sample_weight", 3) is not None:
+        return
+    estimator, made = call.estimator, call.answers.made if call.answers is not None else {}
+    compare(recorder, call.options, fitted, split, y, Outputs.of(made), is_regression(estimator), classes_of(estimator))
+    repeats = call.options.permutation_importance
+    if repeats and (table := requests.importance(estimator, X, y, repeats)) is not None:
+        recorder.run.log_table(f"{split}/permutation_importance", table, fitted.step)
 
 
 def evaluated(recorder: Recorder, function: Callable[..., Any], call: Call, result: Any) -> None:
     """A metric function was called."""
     measured = Measured(function, call.args, call.kwargs, result)
-    fitted, X = recorder.origin_of(measured.guess)
-    split = fitted.splits.name(identify(measured.features) or X, identify(measured.truth), split_at_call())
+    made, is_it = recorder.origin_of(measured.guess)
+    fitted = made.fitted if made is not None else recorder.latest
+    X = identify(measured.features) or (made.X if made is not None else None)
+    split = fitted.splits.name(X, identify(measured.truth), split_at_call())
     key = f"{split}/{measured.name}"
     if measured.value is not None:
-        recorder.run.log({key: measured.value}, fitted.step)
+        recorder.run.log(fitted.news({key: measured.value}), fitted.step)
     elif measured.table is not None:
         recorder.run.log_table(key, measured.table, fitted.step)
     if recorder.count("metrics", "calls") <= MOST_EVENTS:
         about = {"key": key, "split": split, "value": measured.value, **measured.about}
         recorder.run.event("metric", estimator=fitted.label, fit=fitted.number, **about)
+    if made is not None and is_it and measured.is_comparison:
+        _met(recorder, call.options, made, split, measured.truth)
+
+
+def _met(recorder: Recorder, options: Options, made: Made, split: str, truth: Any) -> None:
+    """A prediction was compared with the truth by the user."""
+    if made.data is not None and (X := made.data()) is not None:
+        recorder.describe_data(split, X, truth)
+    outputs = Outputs.of({made.method: made.result()})
+    compare(recorder, options, made.fitted, split, truth, outputs, made.is_regression, made.classes)
+
+
+def compare(
+    recorder: Recorder,
+    options: Options,
+    fitted: Fitted,
+    split: str,
+    truth: Any,
+    outputs: Outputs,
+    is_regression: bool,
+    classes: Any,
+) -> None:
+    """Write what a prediction is worth: figures each time, curves the first time, rows if they were asked for."""
+    often = recorder.count("comparisons", "made")
+    if often > MOST_EVENTS:
+        return
+    run, step = recorder.run, fitted.step
+    found = evaluate(truth, outputs, is_regression, classes, fitted.in_full and split not in fitted.shown)
+    if found is None:
+        return
+    run.log(fitted.news({f"{split}/{name}": value for name, value in found.figures.items()}), step)
+    for name, table in found.tables.items():
+        run.log_table(f"{split}/{name}", table, step)
+    if found.tables:
+        fitted.shown.add(split)
+        if found.residuals is not None:
+            run.log_histogram(f"{split}/residuals", found.residuals, step)
+    if options.log_predictions and split != "train":
+        rows = rows_of(truth, outputs, classes, split, options.log_predictions)
+        if rows is not None:
+            run.log_table(f"predictions/{split}", rows, step)
 
 
 def cross_validated(recorder: Recorder, function: Callable[..., Any], call: Call, result: Any) -> None:
@@ -55,3 +114,4 @@ def cross_validated(recorder: Recorder, function: Callable[..., Any], call: Call
         if tried.table is not None:
             recorder.run.log_table(*tried.table, last)
         recorder.run.event("cross_validation", duration_s=call.seconds, **tried.about, **tried.best)
+        recorder.describe_data("train", *tried.data)

@@ -13,7 +13,7 @@ class Tried(NamedTuple):
     """What came out of a search or a cross-validation.
 
     series: metric key to one value a candidate, fold or point. steps: where those lie, None for 0, 1, 2, and so on.
-    table: key and columns. best: single results. about: for the event.
+    table: key and columns. best: single results. about: for the event. data: features and targets.
     """
 
     series: dict[str, list[float]]
@@ -21,6 +21,7 @@ class Tried(NamedTuple):
     table: tuple[str, dict[str, list[Any]]] | None
     best: dict[str, float]
     about: dict[str, Any]
+    data: tuple[Any, Any] = (None, None)
 
 
 def search(estimator: Any) -> Tried | None:
@@ -57,7 +58,11 @@ def cross_validation(function: Callable[..., Any], args: tuple[Any, ...], kwargs
     """The folds of cross_val_score and cross_validate, or the points of a learning or validation curve."""
     given = inspect.signature(function).bind(*args, **kwargs)
     given.apply_defaults()
-    arguments, name = given.arguments, function.__name__
+    arguments = given.arguments
+    return _tried(function.__name__, arguments, result)._replace(data=(arguments["X"], arguments.get("y")))
+
+
+def _tried(name: str, arguments: dict[str, Any], result: Any) -> Tried:
     about: dict[str, Any] = {"function": name, "estimator": type(arguments["estimator"]).__name__}
     about |= {key: arguments[key] for key in ("scoring", "cv", "method", "param_name") if key in arguments}
     series: dict[str, list[float]] = {}

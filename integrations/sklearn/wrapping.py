@@ -22,6 +22,7 @@ import sklearn.model_selection
 from sklearn.base import BaseEstimator
 
 from barograph.integrations.sklearn.calls import FITS, About, begin_call, warned
+from barograph.integrations.sklearn.live import wrap_evaluation
 
 _METHODS = (*FITS, "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score")
 # scikit-learn wraps these itself, in an __init_subclass__ that may run after ours
@@ -52,6 +53,7 @@ def install() -> None:
             wrap_classes(_estimator_classes())
             if _users == 1:
                 _wrap_functions()
+                _undo.append(wrap_evaluation())
                 _watch_new_classes()
                 _watch_warnings()
         except BaseException:

@@ -385,7 +385,10 @@ def test_work_that_scikit_learn_gives_to_threads_is_part_of_its_call() -> None:
 def _state() -> dict[str, Any]:
     """Everything that autolog may touch, as it is now."""
     classes = {owner for cls in wrapping._estimator_classes() for owner in cls.__mro__}
-    state: dict[str, Any] = {f"{cls.__module__}.{cls.__qualname__}": list(vars(cls).items()) for cls in classes}
+    state: dict[str, Any] = {
+        f"{cls.__module__}.{cls.__qualname__}": [item for item in vars(cls).items() if item[0] != "__slotnames__"]
+        for cls in classes  # that name Python keeps in the class of anything that is pickled
+    }
     for cls in classes:
         for name, value in vars(cls).items():
             if hasattr(value, "fn"):

@@ -1,0 +1,116 @@
+"""A fitted model as an artifact, with what it takes and gives: in skops's safe format, else in joblib's.
+
+Loading skops takes a second or two, so that it is used for models that were asked for, or where it is loaded already.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+
+from barograph.integrations.sklearn.calls import Call
+from barograph.integrations.sklearn.estimators import fitted_attributes, kind, learner, shape_of
+from barograph.run import Run
+
+# Without being asked a model is kept if that is a hundredth of its fit's work, or nearly none.
+_SMALL_BYTES = 256 * 1024
+_BYTES_A_SECOND = 2 * 1024 * 1024  # of fit; pickling and storing take about 5 ms for 2 MiB
+_MOST_NAMES = 1000
+_JOBLIB_WARNING = (
+    "joblib files run code when they are loaded: load them only from a store that you trust, with the same "
+    "scikit-learn. pip install skops for a format that does not."
+)
+
+
+def keep_model(run: Run, call: Call, label: str, step: int) -> str:
+    """Store the model that a fit has made; "kept", or why not."""
+    wished = call.options.log_model
+    if wished is False:
+        return "not asked for"
+    model = fitted_attributes(call.estimator).get("best_estimator_", call.estimator)
+    limit_bytes = None if wished else max(_SMALL_BYTES, int(call.seconds * _BYTES_A_SECOND))
+    try:
+        data, about = _encode(model, limit_bytes, may_import=wished is True)
+    except _TooLargeError:
+        return f"larger than {limit_bytes} bytes; log_model=True keeps it"
+    except Exception as error:  # noqa: BLE001  # a lambda in a transformer, say: the model cannot be pickled
+        return f"cannot be pickled: {type(error).__name__}: {error}"[:500]
+    about["signature"] = signature(model, call.argument("X", 1), call.argument("y", 2))
+    with tempfile.TemporaryDirectory(prefix="barograph-") as folder:
+        path = Path(folder, f"{label}.{about['format']}")
+        path.write_bytes(data)
+        run.log_artifact(path, kind="model", name=f"{label}.{about['format']}", copy=True, metadata=about, step=step)
+    return "kept"
+
+
+def signature(model: Any, X: Any, y: Any) -> dict[str, Any]:
+    """What a model takes and gives: names, dtypes and shapes of features and targets, and its classes."""
+    attributes = fitted_attributes(learner(model)) | fitted_attributes(model)
+    names = getattr(model, "feature_names_in_", None)
+    features = getattr(model, "n_features_in_", None)
+    takes: dict[str, Any] = {"type": type(X).__name__, "shape": [None, features or shape_of(X)[1]]}
+    if names is not None:
+        takes["names"] = [str(name) for name in names[:_MOST_NAMES]]
+    takes |= _dtypes(X)
+    gives: dict[str, Any] = {"kind": kind(model)}
+    if y is not None:
+        gives |= {"shape": [None, *np.shape(y)[1:]], **_dtypes(y)}
+    classes = attributes.get("classes_")
+    if isinstance(classes, np.ndarray):
+        gives["classes"] = classes[:_MOST_NAMES].tolist()
+    return {"inputs": takes, "outputs": gives}
+
+
+def _dtypes(data: Any) -> dict[str, Any]:
+    if hasattr(data, "dtypes") and hasattr(data, "columns"):  # a data frame
+        return {"dtypes": {str(name): str(one) for name, one in list(data.dtypes.items())[:_MOST_NAMES]}}
+    return {"dtype": str(data.dtype)} if hasattr(data, "dtype") else {}
+
+
+class _TooLargeError(Exception):
+    """What is pickled has grown past the limit."""
+
+
+class _Bounded(io.BytesIO):
+    """Bytes in memory, as long as they are not too many: so the size of a model costs no more than the limit."""
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, data: Any, /) -> int:
+        if self._limit is not None and self.tell() + memoryview(data).nbytes > self._limit:
+            raise _TooLargeError
+        return super().write(data)
+
+
+def _encode(model: Any, limit_bytes: int | None, may_import: bool) -> tuple[bytes, dict[str, Any]]:
+    import joblib
+
+    file = _Bounded(limit_bytes)
+    joblib.dump(model, file)
+    about = {"scikit-learn": sklearn.__version__, "class": f"{type(model).__module__}.{type(model).__qualname__}"}
+    if "skops.io" in sys.modules or (may_import and importlib.util.find_spec("skops") is not None):
+        from skops import io as safe
+        from skops.io.exceptions import UnsupportedTypeException
+
+        try:
+            data = safe.dumps(model)
+        except UnsupportedTypeException:  # a transformer of the user's that skops cannot take apart
+            pass
+        else:
+            return data, {"format": "skops", **about, "load": "skops.io.load", "types_to_trust": _untrusted(data)}
+    return file.getvalue(), {"format": "joblib", **about, "load": "joblib.load", "warning": _JOBLIB_WARNING}
+
+
+def _untrusted(data: bytes) -> list[str]:
+    from skops import io as safe
+
+    return list(safe.get_untrusted_types(data=data))

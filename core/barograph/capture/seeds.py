@@ -27,17 +27,19 @@ _SMALL_SEED = 2**32
 _Facts = Iterator[tuple[str, Callable[[], Any]]]  # a name, and how to find out; Any: JSON, or a generator's state
 
 
-def take_seeds(generators: Mapping[str, object]) -> dict[str, dict[str, Any]]:
-    """{"states", "seeded", "switches", "threads"}: digests of states by generator, seeds that were set, and settings.
+def take_seeds(generators: Mapping[str, object]) -> dict[str, Any]:  # Any: JSON
+    """{"states", "unused", "seeded", "switches", "threads"}: digests of states by generator, seeds set, and settings.
 
     generators: further ones by name, such as numpy's Generator, torch's, a key of jax, keras's SeedGenerator. Takes
     about 0.3 ms. What cannot be told, and what is not in use, is left out; under "seeded" there is only what is known
-    to have been set: of Python's and numpy's global generators no one can tell.
+    to have been set: of Python's and numpy's global generators no one can tell. Of these two "unused" names those that have given
+    no number since the system seeded them.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of old names of switches
         return {
             "states": {name: digest_of(state) for name, state in _found(_global_states())} | _digests(generators),
+            "unused": [name for name, is_unused in _found(_unused()) if is_unused],
             "seeded": dict(_found(_seeds())),
             "switches": dict(_found(_switches())),
             "threads": dict(_found(_threads())),
@@ -88,6 +90,18 @@ def _global_states() -> _Facts:
     seed_generator = _keras_attribute("global_seed_generator")
     if seed_generator is not None:
         yield "keras", lambda: _state_of(seed_generator)
+
+
+def _unused() -> _Facts:
+    if "random" in sys.modules:
+        yield "random", lambda: _is_fresh(sys.modules["random"].getstate()[1][0])
+    if "numpy.random" in sys.modules:
+        yield "numpy", lambda: _is_fresh(int(sys.modules["numpy.random"].get_state(legacy=False)["state"]["key"][0]))
+
+
+def _is_fresh(first_word: int) -> bool:
+    """A Mersenne Twister that is seeded by an array begins with this word until it is stirred for the first number."""
+    return first_word == 0x80000000
 
 
 def _seeds() -> _Facts:

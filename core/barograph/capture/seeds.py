@@ -32,8 +32,8 @@ def take_seeds(generators: Mapping[str, object]) -> dict[str, Any]:  # Any: JSON
 
     generators: further ones by name, such as numpy's Generator, torch's, a key of jax, keras's SeedGenerator. Takes
     about 0.3 ms. What cannot be told, and what is not in use, is left out; under "seeded" there is only what is known
-    to have been set: of Python's and numpy's global generators no one can tell. Of these two "unused" names those that have given
-    no number since the system seeded them.
+    to have been set: of Python's and numpy's global generators no one can tell. Of these two, "unused" names those
+    that have given no number since the system seeded them.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of old names of switches

@@ -37,8 +37,10 @@ def partings(before: RunView, after: RunView, rank: int = 0) -> list[Parting]:
     """The generators that parted and were drawn from, those that never agreed first.
 
     A generator that nobody draws from changes no result, whatever its state: it is left out. So is one that begins
-    differently and is seeded alike later.
+    differently and is seeded alike later. One that came to be in between, such as that of a module that was imported
+    late, has been drawn from unless it is known to be unused.
     """
+    unused = _unused(before, rank) & _unused(after, rank)
     old, new = states_of(before, rank), states_of(after, rank)
     alike = _seeded(before, rank).items() & _seeded(after, rank).items()
     seeded_alike = {name for name, _ in alike}
@@ -48,7 +50,9 @@ def partings(before: RunView, after: RunView, rank: int = 0) -> list[Parting]:
         pairs = [(at, old[at][generator], new[at][generator]) for at in moments]
         agreed = [place for place, (_, one, other) in enumerate(pairs) if one == other]
         first = agreed[-1] + 1 if agreed else 0
-        if first >= len(pairs) or not (_was_drawn_from(pairs, 1) or _was_drawn_from(pairs, 2)):
+        is_new = len(pairs) == 1 and len(old) > 1
+        was_drawn_from = _changes(pairs, 1) or _changes(pairs, 2) or (is_new and generator not in unused)
+        if first >= len(pairs) or not was_drawn_from:
             continue
         at, one, other = pairs[first]
         since = pairs[first - 1][0] if first else "its seeding" if generator in seeded_alike else None
@@ -89,5 +93,12 @@ def _seeded(view: RunView, rank: int) -> dict[str, str]:
     return {name: str(value) for seeds in view.seeds(rank) for name, value in seeds.seeded.items()}
 
 
-def _was_drawn_from(pairs: list[tuple[str, Any, Any]], side: int) -> bool:
+def _unused(view: RunView, rank: int) -> set[str]:
+    """The generators that had given no number when they were looked at last."""
+    records = view.records("seeds", rank)
+    names = records[-1].body.get("unused") if records else None
+    return {str(name) for name in names} if isinstance(names, list) else set()
+
+
+def _changes(pairs: list[tuple[str, Any, Any]], side: int) -> bool:
     return any(one[side] != other[side] for one, other in itertools.pairwise(pairs))

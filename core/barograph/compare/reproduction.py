@@ -75,7 +75,7 @@ def reproduce(
     folder = Path(into) if into is not None else Path(tempfile.mkdtemp(prefix="barograph-"))
     found = Reproduction(view, folder.resolve())
     captured = Captured(view)
-    surroundings = Surroundings(view.created, view.created + view.duration_s + 1.0, [store.path.resolve()])
+    surroundings = Surroundings(view.created, view.created + view.duration_s, [store.path.resolve()])
     try:
         rebuilt = rebuild(captured, found.folder, surroundings)
         found.command = command_of(captured, rebuilt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,19 +90,20 @@ class Project:
 
 @pytest.fixture
 def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Project]:
-    """Makes a project in a repository of its own with one commit."""
+    """Makes a project in a repository of its own with one commit, after replacing parts of its training."""
     store_path = tmp_path / "runs-of-the-project"
     monkeypatch.setenv("BAROGRAPH_STORE", str(store_path))
 
-    def make(train: str = TRAIN, name: str = "project", **files: str) -> Project:
+    def make(replaced: Mapping[str, str] = {}, name: str = "project", train: str = TRAIN) -> Project:
         project = Project(tmp_path / name, store_path)
         project.path.mkdir()
         subprocess.run(["git", "init", "-q"], cwd=project.path, check=True)
         project.write(".gitignore", "*.csv\n*.bin\n__pycache__\n")
+        for old, new in replaced.items():
+            assert old in train
+            train = train.replace(old, new)
         project.write("train.py", train)
         project.write("model.py", MODEL)
-        for file, text in files.items():
-            project.write(file.replace("__", "."), text)
         rows = [
             f"{place / 10},{place / 5 + 0.01 * (place % 3)},{'val' if place % 4 == 3 else 'train'}"
             for place in range(40)

@@ -1,0 +1,165 @@
+"""A run is run again from its record alone, and the verdict and its cause are right."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from barograph.compare.reproduction import Reproduction, reproduce
+from barograph.compare.verdict import judge
+from barograph.reading import RunView
+
+Project = Any  # of conftest.py
+
+
+def _again(project: Project, view: RunView, **options: Any) -> Reproduction:
+    return reproduce(view, project.store, into=project.path.parent / "again", **options)
+
+
+def _kind(found: Reproduction) -> str:
+    return found.verdict.kind if found.verdict is not None else str(found.reason)
+
+
+def test_a_seeded_run_comes_out_the_same_and_is_linked(project: Project) -> None:
+    """To the bit, metrics and weights; the new run names the one that it repeats."""
+    view = project.train("--lr", "0.05")
+    found = _again(project, view)
+    assert _kind(found) == "identical"
+    assert found.run is not None
+    assert found.run.reproduces == view.id
+    assert found.run.config == view.config
+    assert found.verdict is not None
+    assert found.verdict.compared["points"] == 60
+    assert found.verdict.compared["weights"] == 1
+
+
+def test_the_code_is_that_of_the_run_and_not_that_of_today(project: Project) -> None:
+    """Uncommitted changes and new files of then are used; what was done to the working copy since is not."""
+    project.replace("model.py", "return weight - rate", "return weight - 0.5 * rate")
+    project.write("extra.py", "MORE = 1\n")
+    view = project.train()
+    project.commit()
+    project.replace("model.py", "0.5 * rate", "0.7 * rate")
+    (project.path / "extra.py").unlink()
+    before = _state(project.path)
+    assert _kind(_again(project, view)) == "identical"
+    assert _state(project.path) == before
+
+
+def test_the_captured_sources_do_where_the_repository_is_gone(project: Project) -> None:
+    """Then the imported modules are laid out as they were."""
+    view = project.train()
+    shutil.rmtree(project.path / ".git")
+    (project.path / "model.py").unlink()
+    assert _kind(_again(project, view)) == "identical"
+
+
+def test_a_generator_that_was_not_seeded_is_named(make_project: Any) -> None:
+    """The first point that parts, and the generator whose states were never the same."""
+    project = make_project({"np.random.seed(seed)": ""})
+    found = _again(project, project.train())
+    assert _kind(found) == "differs"
+    assert found.verdict is not None
+    assert found.verdict.first is not None
+    assert (found.verdict.first.metric, found.verdict.first.step) == ("train/weight", 0)
+    assert [(cause.kind, cause.name) for cause in found.verdict.causes] == [("generator", "numpy")]
+
+
+def test_a_changed_data_file_is_named(project: Project) -> None:
+    """It lies beside the code, is taken along as it is today, and its fingerprint tells."""
+    view = project.train()
+    project.replace("data.csv", "0.5,1.02,train", "0.5,1.03,train")
+    found = _again(project, view)
+    assert _kind(found) == "differs"
+    assert found.verdict is not None
+    assert found.verdict.first is not None
+    assert found.verdict.first.step == 0
+    assert [(cause.kind, cause.name) for cause in found.verdict.causes] == [("data", "train")]
+
+
+def test_a_patched_line_is_named(project: Project) -> None:
+    """Of two runs that exist, by the code that was captured with each."""
+    one = project.train()
+    project.replace("model.py", "return weight - rate", "return weight - (0.5 if weight > 1.9 else 1) * rate")
+    verdict = judge(one, project.train())
+    assert verdict.kind == "differs"
+    assert verdict.first is not None
+    assert verdict.first.metric == "train/weight"
+    assert [(cause.kind, cause.name) for cause in verdict.causes] == [("code", "model.py")]
+    assert verdict.weights == ["weight"]
+
+
+def test_a_cause_that_is_not_recorded_is_not_made_up(make_project: Any) -> None:
+    """What cannot be proven is said to be open."""
+    project = make_project({"np.random.normal()": "float(np.frombuffer(__import__('os').urandom(2), 'u2')[0])"})
+    verdict = judge(project.train(), project.train())
+    assert verdict.kind == "differs"
+    assert not any(cause.is_proven for cause in verdict.causes)
+
+
+def test_nothing_that_is_written_again_reaches_the_original(make_project: Any) -> None:
+    """Files that the training writes are written in the copy, even over those that were there before."""
+    project = make_project({"import barograph": "import barograph\nopen('notes.txt', 'a').write('run')"})
+    project.write("notes.txt", "old ")
+    view = project.train()
+    assert _kind(_again(project, view)) == "identical"
+    assert (project.path / "notes.txt").read_text() == "old run"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("-m", "train"), ("-c", "import train"), ("-O", "train.py")],
+    ids=["module", "command", "option"],
+)
+def test_every_way_of_starting_is_given_again(project: Project, command: tuple[str, ...]) -> None:
+    """A module, a command on the command line, options of the interpreter."""
+    view = project.train(command=command)
+    assert _kind(_again(project, view)) == "identical"
+
+
+def test_an_editable_install_does_not_lead_back_to_the_working_copy(make_project: Any) -> None:
+    """Modules that were found on a path of the interpreter come from the rebuilt code as well."""
+    project = make_project()
+    (project.path / "src").mkdir()
+    (project.path / "model.py").rename(project.path / "src" / "model.py")
+    project.commit()
+    view = project.train(PYTHONPATH=str(project.path / "src"))
+    project.replace("src/model.py", "return weight - rate", "return weight + rate")
+    assert _kind(_again(project, view)) == "identical"
+
+
+def test_a_run_that_is_stopped_is_not_called_identical(make_project: Any) -> None:
+    """A limit of time ends it, and that is said."""
+    stays = "if 'BAROGRAPH_REPRODUCES' in __import__('os').environ:\n        __import__('threading').Event().wait()"
+    project = make_project({"run.log_weights": f"{stays}\n    run.log_weights"})
+    found = _again(project, project.train(), timeout_s=5.0)
+    assert found.exit_status == 2
+    assert "in time" in str(found.reason) or found.run is not None
+
+
+def test_a_training_that_fails_at_once_is_not_comparable(project: Project) -> None:
+    """With what it ended with."""
+    view = project.train()
+    (project.path / "data.csv").unlink()
+    found = _again(project, view)
+    assert found.exit_status == 2
+    assert "exit status 1" in str(found.reason)
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(project: Project, tmp_path: Path) -> None:
+    """Nothing is written over."""
+    view = project.train()
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "mine.txt").write_text("mine")
+    assert "not an empty folder" in str(_again(project, view).reason)
+
+
+def _state(folder: Path) -> str:
+    """What git says of a working copy, its worktrees and branches."""
+    asked = [["status", "--porcelain"], ["worktree", "list"], ["branch", "--all"], ["stash", "list"]]
+    return "".join(subprocess.check_output(["git", *one], cwd=folder, text=True) for one in asked) + sys.platform

@@ -113,7 +113,7 @@ class Objects:
             os.utime(path)
         except (FileNotFoundError, PermissionError):
             return False
-        return True
+        return self.has(digest)  # remove() may have looked at the date while it was being set
 
     def sync(self, digest: str) -> None:
         """Bring an object onto the disk itself, against a power cut; takes as long as the disk does."""
@@ -155,7 +155,12 @@ class Objects:
 
     def leftovers(self, used_before_ns: int) -> list[Path]:
         """What processes that were killed while they put something left behind, if it is older than that moment."""
-        return [path for path in self.folder.glob(".*.tmp") if path.lstat().st_mtime_ns < used_before_ns]
+        found = []
+        for path in self.folder.glob(".*.tmp"):
+            with suppress(FileNotFoundError):  # finished meanwhile
+                if path.lstat().st_mtime_ns < used_before_ns:
+                    found.append(path)
+        return found
 
     def _name(self, digest: str) -> str:
         match = _DIGEST.fullmatch(digest)

@@ -6,6 +6,8 @@ import contextlib
 import copy
 import pickle
 import shutil
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -69,6 +71,29 @@ class Subject(Protocol):
         """The same fit, in which the user's own code raises `error` midway."""
         ...
 
+
+_FRAMEWORKS = {"torch", "lightning", "pytorch_lightning", "keras", "tensorflow", "jax", "xgboost", "sklearn"}
+_STANDS_ON = {"lightning": ("torch", "pytorch_lightning"), "keras": ("torch",)}
+_ALONE = """
+import importlib.util, sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in {hidden!r} else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+spec = importlib.util.spec_from_file_location("subject", {path!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+subject = module.SUBJECT
+subject.train(subject.callback(store={store!r}, quiet=True))
+"""
 
 Question = Callable[[Subject, Path], None]
 QUESTIONS: list[Question] = []
@@ -194,6 +219,34 @@ def random_state_is_untouched(subject: Subject, store: Path) -> None:
         subject.train(callback)
         drawn.append((random.random(), np.random.rand()))
     assert drawn[0] == drawn[1]
+
+
+@_question
+def what_one_is_told_to_check_by_hand_is_there(subject: Subject, store: Path) -> None:
+    """Code, data, settings, seeds, results, duration and what was learned, without a word from the user."""
+    subject.train(subject.callback(store=store, quiet=True))
+    (view,) = open_store(store).runs()
+    environment = view.environment
+    assert environment["complete"] and environment["packages"] and environment["command"]
+    assert view.config["framework"]["version"]
+    assert view.duration_s > 0
+    assert {seeds.at for seeds in view.seeds()} >= {"fit_start"}
+    assert all(dataset.rows and dataset.fingerprint for dataset in view.datasets()) and view.datasets()
+    assert view.weights()
+    assert any(not key.startswith(("system/", "gpu/", "time/", "throughput/")) for key in view.metrics())
+
+
+@_question
+def no_other_framework_is_needed(subject: Subject, store: Path) -> None:
+    """A process in which the other frameworks cannot be imported records the same training."""
+    own = {subject.name, *_STANDS_ON.get(subject.name, ())}
+    hidden = sorted(_FRAMEWORKS - own)
+    code = _ALONE.format(hidden=hidden, path=type(subject).train.__code__.co_filename, store=str(store))
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert told.returncode == 0, told.stderr
+    assert "in our own code" not in told.stderr, told.stderr
+    (view,) = open_store(store).runs()
+    assert view.status == "finished" and view.metrics(), told.stderr
 
 
 @contextlib.contextmanager

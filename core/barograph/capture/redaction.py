@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from barograph.capture.secret_names import Secrecy, is_credential, looks_random, secrecy_of
-from barograph.capture.secret_shapes import REDACTED, hide_private_keys, hide_shapes
+from barograph.capture.secret_shapes import REDACTED, hide_private_keys, hide_shapes, hide_shapes_of_a_line
 
 _OPTION = re.compile(r"(?P<name>-{0,2}\+{0,2}[A-Za-z_][\w.@/-]*)(?P<sign>[=:])(?P<value>.*)", re.DOTALL)
 _ONLY_A_SWITCH = re.compile(r"--|-[A-Za-z]\Z")  # what stands before another option has no value
@@ -95,7 +95,7 @@ def redact_long(text: str, rest: Callable[[], None]) -> str:
     """
     pieces = []
     for piece in _pieces(hide_private_keys(text, keep_lines=True)):
-        pieces.append(redact_text(piece))
+        pieces.append(_redact_assignments(hide_shapes_of_a_line(piece)))
         rest()
     return "".join(pieces)
 

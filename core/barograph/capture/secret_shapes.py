@@ -97,7 +97,11 @@ _HEADER_NAMES = ("uthorization", "UTHORIZATION", "earer", "EARER")
 
 def hide_shapes(text: str) -> str:
     """The text without what has the shape of a credential; linear in its length, whatever it holds."""
-    text = hide_private_keys(text)
+    return hide_shapes_of_a_line(hide_private_keys(text))
+
+
+def hide_shapes_of_a_line(text: str) -> str:
+    """The same but for private keys, the only ones that take more than a line."""
     if "://" in text:
         text = re.sub(_LOGIN, _hide_login, text)
     if _holds_token(text):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -10,28 +9,15 @@ import pytest
 
 from barograph.capture.git import Repository, ask_git, describe_git, repository_of
 
+from .repositories import git, make_repository
+
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-# The user's own configuration must not decide about these tests.
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-ENVIRONMENT = CLEAN | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-AUTHOR = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", *AUTHOR, "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout.strip()
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository with one commit of one file."""
-    root = tmp_path / "project"
-    root.mkdir()
-    git(root, "init")
-    (root / "train.py").write_text("print(1)\n")
-    git(root, "add", ".")
-    git(root, "commit", "-m", "First")
-    return root
+    return make_repository(tmp_path / "project")
 
 
 def asked(folder: Path) -> dict[str, object]:

@@ -1,11 +1,17 @@
 """What callback and logger have in common: the constructor, and the run that they write to."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from barograph.attachment import Attachment
+from barograph.errors import StoreError
 from barograph.run import Run
+
+if TYPE_CHECKING:
+    from barograph.reading import RunView
 
 
 class Attached:
@@ -40,5 +46,15 @@ class Attached:
 
     @property
     def run(self) -> Run | None:
-        """The run in use; None before the first fit."""
+        """The run in use; None before the first fit, and where only processes that the trainer spawned have used it."""
         return self.attachment.run
+
+    def view(self) -> RunView | None:
+        """The run as a reader sees it now, whichever process has written it; None if there is none yet."""
+        from barograph.reading import open_store  # a training need not load it
+
+        place = self.attachment.place
+        try:
+            return None if place is None else open_store(place[0]).run(place[1])
+        except StoreError:
+            return None

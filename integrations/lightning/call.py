@@ -8,8 +8,12 @@ from typing import Any
 
 import torch
 
+from barograph.integrations.lightning.checkpoints import Checkpoints, best_checkpoint
+from barograph.integrations.lightning.data import Passing
 from barograph.integrations.lightning.ends import EarlyStops
+from barograph.integrations.lightning.evaluation import Evaluation
 from barograph.integrations.lightning.inside import Inside
+from barograph.integrations.lightning.layers import Shapes, layer_table, summarize_layers
 from barograph.integrations.lightning.logger import BarographLogger
 from barograph.integrations.lightning.pace import Pace
 from barograph.integrations.lightning.rates import Rates
@@ -20,7 +24,7 @@ from barograph.run import Run
 class Call:
     """What is known of the call that is going on, on one rank. It goes with it, so the trainer is not kept alive."""
 
-    def __init__(self, trainer: Any, run: Run) -> None:
+    def __init__(self, trainer: Any, run: Run, copy_checkpoints: bool = False) -> None:
         self.trainer = trainer
         self.run = run
         self.is_first_rank: bool = trainer.is_global_zero
@@ -31,13 +35,19 @@ class Call:
         self.pace = Pace()
         self.rates = Rates(trainer)
         self.stops = EarlyStops(trainer.callbacks)
+        self.checkpoints = Checkpoints(run, copy_checkpoints)
+        self.data = Passing(trainer, run)
         self.shadows: list[Shadow] = []
+        self.handles: list[Any] = []  # Any: torch's handles have no public type
         self.inside: Inside | None = None
+        self.shapes: Shapes | None = None
+        self.evaluation: Evaluation | None = None
         self.reason: str | None = None
         self.first_step = self.own_step
         # An evaluation belongs to where the run has come to; a fit says where it begins once a checkpoint is restored.
         self.offset = max(0, run.steps_done - self.own_step)
         self._began_s = time.perf_counter()
+        self._looked_at: tuple[int, float, float] | None = None
 
     @property
     def own_step(self) -> int:
@@ -48,6 +58,23 @@ class Call:
     def step(self) -> int:
         """The run's step."""
         return self.offset + self.own_step
+
+    def look(self) -> int:
+        """The step of a look into the module that begins; where it stands is written beside it."""
+        self._looked_at = self.step, self.trainer.current_epoch, self.trainer.fit_loop.total_batch_idx
+        return self._looked_at[0]
+
+    @property
+    def has_look_to_place(self) -> bool:
+        """Whether there was a look at a step of which nothing has been written yet that says where it stands."""
+        return self._looked_at is not None
+
+    def place_look(self) -> None:
+        """Write the position of the last look, unless something else was written at its step and has it already."""
+        if self._looked_at is not None and self.is_first_rank:
+            at, epoch, batch = self._looked_at
+            self.run.log_scalars(("epoch", "batch", "samples"), [epoch, batch, self.pace.samples * self.world], at)
+        self._looked_at = None
 
     def write(self, metrics: Mapping[str, Any], batch: int | None = None) -> int:
         """Write what Lightning hands to loggers, and our own figures beside it; the step.
@@ -73,6 +100,8 @@ class Call:
             return at
         if self.is_first_rank:
             self._add_position(frame, batch)
+            if self._looked_at is not None and self._looked_at[0] == at:
+                self._looked_at = None
         if on_host:
             self.run.log_scalars(tuple(frame), list(frame.values()), at)
         else:
@@ -88,6 +117,15 @@ class Call:
             frame.setdefault("batch", trainer.fit_loop.total_batch_idx)
             # by all ranks, which Lightning's sampler gives the same number each
             frame.setdefault("samples", self.pace.samples * self.world)
+
+    def write_layers(self, module: Any) -> None:
+        """Write the model's layers, with their shapes if a batch has shown them."""
+        shapes, self.shapes = self.shapes, None
+        if shapes is None:
+            return
+        shapes.close()
+        self.run.log_text("model/summary", summarize_layers(module, shapes.seen))
+        self.run.log_table("model/layers", layer_table(module, shapes.seen))
 
     def note_end(self, by: str | None = None) -> None:
         """The event at the end. by: the class of the callback that asked for it."""
@@ -106,11 +144,20 @@ class Call:
             batches=self.trainer.fit_loop.total_batch_idx + 1,
             samples=self.pace.samples * self.world,
             duration_s=duration_s,
+            best_checkpoint=best_checkpoint(self.trainer.callbacks),
         )
 
     def close(self) -> None:
-        """Give the trainer its methods back, and the module its hooks."""
-        if self.inside is not None:
-            self.inside.close()
+        """Give the trainer its methods back and the module its hooks, and write what is still owed."""
         while self.shadows:
             self.shadows.pop().remove()
+        while self.handles:
+            self.handles.pop().remove()
+        if self.evaluation is not None:
+            self.evaluation.stop()
+        if self.inside is not None:
+            self.inside.close()
+        self.write_layers(self.trainer.lightning_module)
+        self.place_look()
+        self.data.end()
+        self.checkpoints.settle(is_last=True)

@@ -9,11 +9,14 @@ from barograph.guard import guarded
 from barograph.integrations.lightning.attached import Attached
 from barograph.integrations.lightning.bases import Callback, package_of
 from barograph.integrations.lightning.call import Call
-from barograph.integrations.lightning.checkpoints import describe_checkpoint
-from barograph.integrations.lightning.describe import describe_loaders, describe_setup, summarize_layers
+from barograph.integrations.lightning.describe import describe_loaders, describe_setup
 from barograph.integrations.lightning.ends import reason_of_end, status_of
+from barograph.integrations.lightning.evaluation import Evaluation
+from barograph.integrations.lightning.final import final_weights
 from barograph.integrations.lightning.inside import Inside
+from barograph.integrations.lightning.layers import Shapes
 from barograph.integrations.lightning.logger import BarographLogger
+from barograph.integrations.lightning.regularization import describe_regularization
 from barograph.integrations.lightning.shadow import Shadow
 from barograph.run import Run
 
@@ -26,8 +29,11 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
 
     run: the run to write to; without one the run that is open is used and left open, and if none is, a run is made and
     closed. watch: whether to look into the module while it trains (weights, gradients before clipping, updates,
-    activations), or options of `barograph.integrations.torch.watch` for that. The other arguments are those of
-    `barograph.init`, for a run that is made.
+    activations), or options of `barograph.integrations.torch.watch` for that. log_predictions: how many rows of each
+    validation and test set to keep as a table at every evaluation: always its first ones, with label, prediction and
+    score; see Evaluation for where predictions are found. copy_checkpoints: whether checkpoints are kept in the store;
+    otherwise path, score and hash of content are recorded. every_rank: whether processes other than the first record
+    what the module logs, too. The other arguments are those of `barograph.init`, for a run that is made.
 
     The step is Lightning's own for loggers: optimiser steps, however many optimisers there are. What the module logs
     with `self.log` is recorded when and as Lightning hands it to loggers, also with `logger=False`, and a device is not
@@ -35,9 +41,20 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     agree on the run by one broadcast through the trainer's strategy and never wait for each other otherwise.
     """
 
-    def __init__(self, run: Run | None = None, watch: bool | dict[str, Any] = True, **arguments: Any) -> None:
+    def __init__(
+        self,
+        run: Run | None = None,
+        watch: bool | dict[str, Any] = True,
+        log_predictions: int = 0,
+        copy_checkpoints: bool = False,
+        every_rank: bool = False,
+        **arguments: Any,
+    ) -> None:
         super().__init__(run, **arguments)
         self.watch = watch
+        self.log_predictions = log_predictions
+        self.copy_checkpoints = copy_checkpoints
+        self.every_rank = every_rank
         self._call: Call | None = None
         self._loaded: dict[str, Any] = {}
 
@@ -69,16 +86,20 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         """As on_fit_start, for `trainer.validate()`; a validation within a fit has its run."""
         if trainer.state.fn != "fit":
             self._begin(trainer, pl_module)
+        self._begin_evaluation(pl_module, "val")
 
     @guarded
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         """As on_fit_start, for `trainer.test()`."""
         self._begin(trainer, pl_module)
+        self._begin_evaluation(pl_module, "test")
 
     @guarded
     def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
         """As on_fit_start, for `trainer.predict()`."""
         self._begin(trainer, pl_module)
+        if self._call is not None and self._call.is_first_rank:
+            self._call.data.begin("predict", trainer.predict_dataloaders)
 
     @guarded
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -96,6 +117,7 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
             logger.offset = call.offset
         if call.is_first_rank:
             call.run.log_config({"data": describe_loaders(trainer)})
+            call.data.begin("train", trainer.train_dataloader)
             self.attachment.start_fit(
                 base + call.first_step,
                 framework=package_of(trainer).__name__.partition(".")[0],
@@ -103,14 +125,25 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
                 max_steps=trainer.max_steps,
                 checkpoint=trainer.ckpt_path,
             )
-
-        if self.watch and not trainer.barebones:
+        if trainer.barebones:
+            return
+        call.handles += [one.register_step_post_hook(call.pace.step_ended) for one in trainer.optimizers]
+        if self.watch:
             self._look_inside(call, pl_module)
 
     @guarded
     def _look_inside(self, call: Call, module: Any) -> None:
         options = self.watch if isinstance(self.watch, dict) else {}
-        call.inside = Inside(call.trainer, module, call.run, lambda: call.step, options)
+        call.inside = Inside(call.trainer, module, call.run, call.look, options)
+
+    @guarded
+    def _begin_evaluation(self, module: Any, split: str) -> None:
+        call = self._call
+        if call is None or call.trainer.sanity_checking or call.trainer.barebones:
+            return
+        if call.is_first_rank:
+            call.data.begin(split, getattr(call.trainer, f"{split}_dataloaders"))
+        call.evaluation = Evaluation(call.trainer, module, call.run, split, self.log_predictions)
 
     # -- going on ----------------------------------------------------------------------------------------------------
 
@@ -123,6 +156,24 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
                 self._call.inside.start_epoch()
             self._call.stops.look()
 
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Take the time, and place a look that was at a step of which nothing was logged."""
+        call = self._call
+        if call is not None:
+            if call.has_look_to_place:
+                call.place_look()
+            call.pace.batch_begins()
+
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
+        """Take the time."""
+        if self._call is not None:
+            self._call.pace.backward_begins()
+
+    def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+        """Take the time."""
+        if self._call is not None:
+            self._call.pace.backward_ended()
+
     @guarded
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Read gradients, and the rates of this step: when it is logged the schedulers have moved on."""
@@ -130,24 +181,56 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
             self._call.rates.read(optimizer, self._call.own_step)
             if self._call.inside is not None:
                 self._call.inside.before_step(optimizer)
+            self._call.pace.step_begins()
 
     @guarded
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Take the time and count the samples."""
-        if self._call is not None:
-            self._call.pace.batch_ended(batch, self._call.own_step)
+        """Take the time and count the samples; the first batch has shown the layers' shapes."""
+        call = self._call
+        if call is not None:
+            call.pace.batch_ended(batch, call.own_step)
+            if call.shapes is not None:
+                call.write_layers(pl_module)
 
     @guarded
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Note that early stopping checks now, if it does so at the end of epochs."""
         if self._call is not None:
+            self._call.data.end("train")
             self._call.stops.look(self._call.step - 1, trainer.current_epoch)
 
     @guarded
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Note that early stopping checks now, if it does so after validation."""
+        """Write what the validation came to, and note that early stopping checks now, if it does so after it."""
+        self._end_evaluation("val")
         if self._call is not None and self._call.is_fit and not trainer.sanity_checking:
             self._call.stops.look(self._call.step, trainer.current_epoch)
+
+    @guarded
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
+        """Write what the test came to."""
+        self._end_evaluation("test")
+
+    def _end_evaluation(self, split: str) -> None:
+        call = self._call
+        if call is not None and call.evaluation is not None:
+            call.evaluation.close(call.step, call.is_first_rank)
+            call.evaluation = None
+            call.data.end(split)
+
+    def on_validation_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Count what the model put out for a batch."""
+        if self._call is not None and self._call.evaluation is not None:
+            self._call.evaluation.see(outputs, batch, batch_idx, dataloader_idx)
+
+    def on_test_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Count what the model put out for a batch."""
+        if self._call is not None and self._call.evaluation is not None:
+            self._call.evaluation.see(outputs, batch, batch_idx, dataloader_idx)
 
     @guarded
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -176,6 +259,7 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
             for stop in stops:
                 call.run.event("early_stop", **stop)
             call.note_end(by=by)
+            call.run.log_weights(final_weights(pl_module), call.step)
 
     @guarded
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -210,10 +294,13 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         run = self._agree_on_run(trainer)
         if run is None:
             return
-        self._call = call = Call(trainer, run)
+        self._call = call = Call(trainer, run, self.copy_checkpoints)
         for logger in call.loggers if call.is_first_rank else ():
             logger.open()
-        call.shadows.append(Shadow(trainer._logger_connector, "log_metrics", before=self._on_logged))
+        call.shadows += [
+            Shadow(trainer._logger_connector, "log_metrics", before=self._on_logged),
+            Shadow(trainer.strategy, "batch_to_device", before=call.data.see),
+        ]
         if call.is_fit:
             loop, pace = trainer.fit_loop.epoch_loop, call.pace
             call.shadows += [
@@ -223,7 +310,8 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
             ]
         if call.is_first_rank and (call.is_fit or not run.fits):  # an evaluation after a fit changes nothing about it
             run.log_config(describe_setup(trainer, module))
-            run.log_text("model/summary", summarize_layers(module)[0])
+            run.log_config({"regularization": describe_regularization(trainer, module)})
+            call.shapes = Shapes(module)
 
     def _agree_on_run(self, trainer: Any) -> Run | None:
         """The run for all ranks: rank 0 finds or makes it and tells the others.
@@ -268,5 +356,4 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         """Note a checkpoint that was saved, by a callback or by the user."""
         call = self._call
         if call is not None and call.is_first_rank:
-            about = describe_checkpoint(filepath, call.trainer.callbacks)
-            call.run.event("checkpoint", **about, step=call.step, epoch=call.trainer.current_epoch)
+            call.checkpoints.note(filepath, call.trainer.callbacks, call.step, call.trainer.current_epoch)

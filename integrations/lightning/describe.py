@@ -1,16 +1,19 @@
-"""What a training was set up with: model, data, optimisers, schedulers, the whole Trainer, and the model's layers."""
+"""What a training was set up with: model, data, optimisers, schedulers and the whole Trainer."""
 
 from __future__ import annotations
 
 import os
 import types
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from barograph.integrations.lightning.bases import package_of
+from barograph.integrations.lightning.data import flattened, length
+from barograph.integrations.lightning.ends import is_a
+from barograph.integrations.lightning.layers import count_elements, count_parameters, count_types
 
 # Arguments of Trainer() that it keeps under the same name, or can tell under it.
 _TRAINER = (
@@ -18,11 +21,10 @@ _TRAINER = (
     "limit_test_batches", "limit_predict_batches", "overfit_batches", "fast_dev_run", "val_check_interval",
     "check_val_every_n_epoch", "num_sanity_val_steps", "log_every_n_steps", "accumulate_grad_batches",
     "gradient_clip_val", "reload_dataloaders_every_n_epochs", "precision", "barebones", "num_nodes", "num_devices",
-    "world_size", "default_root_dir", "enable_autolog_hparams",
+    "world_size", "default_root_dir", "enable_autolog_hparams", "device_ids",
 )  # fmt: skip
 _LOADER = ("batch_size", "num_workers", "drop_last", "pin_memory", "persistent_workers", "prefetch_factor")
 _PLAIN = (str, int, float, bool, type(None))
-_ROWS = 5_000  # layers listed in a summary
 _PARTS = 200  # of a setting that is a collection; a callback may keep whole predictions
 
 
@@ -63,11 +65,22 @@ def describe_trainer(trainer: Any) -> dict[str, Any]:
         "detect_anomaly": getattr(trainer, "_detect_anomaly", None),
         "inference_mode": getattr(trainer.test_loop, "inference_mode", None),
         "sync_batchnorm": getattr(trainer.strategy, "_layer_sync", None) is not None,
+        "enable_checkpointing": bool(trainer.checkpoint_callbacks),
+        "enable_progress_bar": trainer.progress_bar_callback is not None,
+        "enable_model_summary": any(is_a(one, "modelsummary") for one in trainer.callbacks),
+        "max_time": next((getattr(one, "_duration", None) for one in trainer.callbacks if is_a(one, "timer")), None),
+        "cluster_environment": _class_of(getattr(trainer.strategy, "cluster_environment", None)),
+        "checkpoint_io": _class_of(getattr(trainer.strategy, "checkpoint_io", None)),
+        "model_registry": getattr(trainer, "_model_registry", None),
         "use_distributed_sampler": getattr(connector, "use_distributed_sampler", None),
         "profiler": type(trainer.profiler).__name__,
         "loggers": [type(logger).__name__ for logger in trainer.loggers],
         "callbacks": [{"class": type(one).__name__, **_plain_attributes(one)} for one in trainer.callbacks],
     }
+
+
+def _class_of(owner: Any) -> str | None:
+    return None if owner is None else type(owner).__name__
 
 
 def describe_loaders(trainer: Any) -> dict[str, Any]:
@@ -103,50 +116,21 @@ def group_labels(optimizers: list[Any]) -> list[tuple[Any, list[str]]]:
     return found
 
 
-def summarize_layers(module: Any) -> tuple[str, dict[str, int]]:
-    """A table of the layers as text, and the model's parameter counts. Runs nothing, so touches no random state."""
-    rows = [("layer", "type", "parameters", "trainable")]
-    for name, layer in module.named_modules():
-        own = list(layer.parameters(recurse=False))
-        if name and (own or not any(layer.children())):
-            size, trainable = _count(own), _count(one for one in own if one.requires_grad)
-            rows.append((name, type(layer).__name__, f"{size:,}", f"{trainable:,}"))
-    everything = list(module.parameters())
-    counts = {
-        "parameters": _count(everything),
-        "trainable_parameters": _count(one for one in everything if one.requires_grad),
-        "size_bytes": sum(_count([one]) * one.element_size() for one in everything),
-    }
-    shown = rows[: _ROWS + 1]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(rows[0]))]
-    lines = [
-        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}" for row in shown
-    ]
-    if len(rows) > len(shown):
-        lines.append(f"and {len(rows) - len(shown):,} more layers")
-    lines.append(f"{counts['parameters']:,} parameters, {counts['trainable_parameters']:,} of them trainable")
-    return "\n".join(lines), counts
-
-
-def _count(parameters: Any) -> int:
-    # a lazy layer has no shape before its first batch
-    return sum(one.numel() for one in parameters if not torch.nn.parameter.is_lazy(one))
-
-
-def _is_from(layer: Any, part: str) -> bool:
-    return bool(type(layer).__module__ == f"torch.nn.modules.{part}")
+def is_from(layer: Any, *parts: str) -> bool:
+    """Whether a layer's class is one of torch's own from one of these parts of torch.nn.modules."""
+    package, _, part = type(layer).__module__.rpartition(".")
+    return package == "torch.nn.modules" and part in parts
 
 
 def _model(module: Any) -> dict[str, Any]:
-    _, counts = summarize_layers(module)
     layers = list(module.modules())
     return {
         "class": type(module).__name__,
         "hyperparameters": hyperparameters(module),
         "automatic_optimization": module.automatic_optimization,
-        "activations": dict(Counter(type(layer).__name__ for layer in layers if _is_from(layer, "activation"))),
-        "dropout": [layer.p for layer in layers if _is_from(layer, "dropout")],
-        **counts,
+        "activations": dict(Counter(type(layer).__name__ for layer in layers if is_from(layer, "activation"))),
+        "types": count_types(module),
+        **count_parameters(module),
     }
 
 
@@ -163,20 +147,7 @@ def hyperparameters(owner: Any) -> dict[str, Any]:
 
 
 def _loaders(loaders: Any) -> list[dict[str, Any]]:
-    flattened = getattr(loaders, "flattened", None)  # a CombinedLoader
-    if flattened is None:
-        flattened = list(_leaves(loaders))
-    return [_loader(loader) for loader in flattened]
-
-
-def _leaves(loaders: Any) -> Iterator[Any]:
-    if isinstance(loaders, Mapping):
-        loaders = list(loaders.values())
-    if isinstance(loaders, (list, tuple)):
-        for loader in loaders:
-            yield from _leaves(loader)
-    elif loaders is not None:
-        yield loaders
+    return [_loader(loader) for loader in flattened(loaders)]
 
 
 def _loader(loader: Any) -> dict[str, Any]:
@@ -186,15 +157,8 @@ def _loader(loader: Any) -> dict[str, Any]:
         **{name: getattr(loader, name) for name in _LOADER if hasattr(loader, name)},
         "sampler": type(loader.sampler).__name__ if getattr(loader, "sampler", None) is not None else None,
         "dataset": type(dataset).__name__ if dataset is not None else None,
-        "samples": _length(dataset),
+        "samples": length(dataset),
     }
-
-
-def _length(dataset: Any) -> int | None:
-    try:
-        return len(dataset)
-    except (TypeError, NotImplementedError):  # an iterable dataset
-        return None
 
 
 def _unwrapped(optimizer: Any) -> Any:
@@ -206,7 +170,7 @@ def _optimizer(optimizer: Any) -> dict[str, Any]:
         {
             **{name: _plain(value) for name, value in group.items() if name != "params"},
             "tensors": len(group["params"]),
-            "parameters": _count(group["params"]),
+            "parameters": count_elements(group["params"]),
         }
         for group in optimizer.param_groups
     ]

@@ -14,9 +14,9 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from barograph.guard import guarded
 from barograph.integrations.lightning.attached import Attached
 from barograph.integrations.lightning.bases import Logger, dummy_experiment
-from barograph.integrations.lightning.checkpoints import describe_checkpoint
-from barograph.integrations.lightning.describe import summarize_layers
+from barograph.integrations.lightning.checkpoints import Checkpoints
 from barograph.integrations.lightning.ends import status_of
+from barograph.integrations.lightning.layers import summarize_layers
 from barograph.open_runs import joinable_run
 from barograph.run import Run
 from barograph.store.layout import new_run_id, safe_run_id
@@ -27,16 +27,26 @@ class BarographLogger(Attached, Logger):  # type: ignore[misc]  # a base made of
 
     run: the run to write to; without one the run that is open is used and left open, and if none is, a run is made and
     closed. save_dir: where Lightning puts checkpoints and LightningCLI its configuration, default
-    ./barograph_logs/<run id>. arguments: those of `barograph.init` for a run that is made.
+    ./barograph_logs/<run id>. copy_checkpoints: whether checkpoints are kept in the store. arguments: those of
+    `barograph.init` for a run that is made.
 
     A logger sees only what Lightning hands to it: metrics, hyperparameters, checkpoints, and whether the fit failed.
     With a BarographCallback in the same Trainer both write one run, and the callback records everything else.
     Of several processes only rank 0 writes through a logger.
     """
 
-    def __init__(self, run: Run | None = None, *, save_dir: str | Path | None = None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        run: Run | None = None,
+        *,
+        save_dir: str | Path | None = None,
+        copy_checkpoints: bool = False,
+        **arguments: Any,
+    ) -> None:
         super().__init__(run, **arguments)
         self._save_dir = save_dir
+        self.copy_checkpoints = copy_checkpoints
+        self._checkpoints: Checkpoints | None = None
         self._planned_id: str | None = None
         self._unwritten: dict[str, Any] = {}
         self.offset = 0  # from Lightning's steps to the run's
@@ -113,14 +123,17 @@ class BarographLogger(Attached, Logger):  # type: ignore[misc]  # a base made of
         """Keep the model's layers as a text; nothing is run, so input_array is not used."""
         self._fit_begins = not self.is_served
         if not self.is_served and not _is_silent():
-            self.open().log_text("model/summary", summarize_layers(model)[0])
+            self.open().log_text("model/summary", summarize_layers(model))
 
     @guarded
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """Note the checkpoint that was just saved."""
+        """Note the checkpoint that was just saved, and record its file."""
         path = getattr(checkpoint_callback, "_last_checkpoint_saved", "") or checkpoint_callback.best_model_path
         if path and not self.is_served and not _is_silent():
-            self.open().event("checkpoint", **describe_checkpoint(path, [checkpoint_callback]))
+            run = self.open()
+            if self._checkpoints is None:
+                self._checkpoints = Checkpoints(run, self.copy_checkpoints)
+            self._checkpoints.note(path, [checkpoint_callback], run.last_step)
 
     @guarded
     def finalize(self, status: str) -> None:
@@ -129,6 +142,9 @@ class BarographLogger(Attached, Logger):  # type: ignore[misc]  # a base made of
         run = self.run
         if was_served or run is None or run.is_finished or _is_silent():
             return
+        if self._checkpoints is not None:
+            self._checkpoints.settle(is_last=True)
+            self._checkpoints = None
         if status == "success":
             self.attachment.end("finished")
             return
@@ -140,15 +156,19 @@ class BarographLogger(Attached, Logger):  # type: ignore[misc]  # a base made of
     # -- what loggers of other trackers offer as well ----------------------------------------------------------------
 
     @guarded
-    def log_image(self, key: str, images: Any, step: int | None = None) -> None:
-        """Keep a picture, or each of a list of pictures; see Run.log_image."""
+    def log_image(
+        self, key: str, images: Any, step: int | None = None, *, caption: Sequence[str] | str | None = None
+    ) -> None:
+        """Keep a picture, or each of a list of pictures, with its caption as a text; see Run.log_image."""
         if _is_silent():
             return
-        if not isinstance(images, (list, tuple)):
-            self.open().log_image(key, images, step)
-            return
-        for index, image in enumerate(images):
-            self.open().log_image(f"{key}/{index}" if len(images) > 1 else key, image, step)
+        run, pictures = self.open(), list(images) if isinstance(images, (list, tuple)) else [images]
+        captions = [caption] if isinstance(caption, str) else list(caption or ())
+        for index, image in enumerate(pictures):
+            name = f"{key}/{index}" if len(pictures) > 1 else key
+            run.log_image(name, image, step)
+            if index < len(captions):
+                run.log_text(f"{name}/caption", captions[index], step)
 
     @guarded
     def log_table(
@@ -173,6 +193,11 @@ class BarographLogger(Attached, Logger):  # type: ignore[misc]  # a base made of
         """Keep a text; see Run.log_text."""
         if not _is_silent():
             self.open().log_text(key, text, step)
+
+    @guarded
+    def watch(self, model: Any, **options: Any) -> Any:
+        """Look into the model while it trains; see barograph.integrations.torch.watch. A callback does it by itself."""
+        return None if _is_silent() else self.open().watch(model, **options)
 
     # -- the run -----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""How fast batches pass: the time a step takes, the wait for its data, and the samples in it."""
+"""How fast batches pass: the time a step takes, what it is spent on, the wait for its data, and the samples in it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ class Pace:
     """Adds up the batches since figures were last taken.
 
     A batch lasts from the beginning of its fetch to its end, so validation, checkpoints and whatever else happens
-    between two batches is in no figure, and the wait is a part of the time. On a device that works asynchronously a
-    single step says little, the mean over several is right.
+    between two batches is in no figure. The wait for data, the forward pass (all of the training step), the backward
+    pass and the optimiser (from the end of the hooks before it, so clipping included and looks of ours not) are parts
+    of it. On a device that works asynchronously these are the times that the calls take; of the whole step the mean
+    over several is right.
+    The methods that frame a pass are told apart by a clock alone: they cannot fail, and no guard stands around them.
     """
 
     def __init__(self) -> None:
         self.samples = 0
         self._began_s: float | None = None
-        self._fetch_began_s = 0.0
+        self._fetch_began_s = self._mark_s = 0.0
+        self._is_stepping = False
         self._forget()
 
     def _forget(self) -> None:
         self._batches = self._batch_samples = 0
         self._first_step = 0
-        self._busy_s = self._waited_s = 0.0
+        self._busy_s = self._waited_s = self._forward_s = self._backward_s = self._optimizer_s = 0.0
 
     def fetch_begins(self) -> None:
         """The loop asks for a batch."""
@@ -39,6 +43,31 @@ class Pace:
     def epoch_begins(self) -> None:
         """A fetch that found no batch belongs to none."""
         self._began_s = None
+
+    def batch_begins(self) -> None:
+        """The batch is where it is worked on."""
+        self._mark_s = perf_counter()
+
+    def backward_begins(self) -> None:
+        """The loss is there: what went before since the last mark was a forward pass."""
+        before_s, self._mark_s = self._mark_s, perf_counter()
+        self._forward_s += self._mark_s - before_s
+
+    def backward_ended(self) -> None:
+        """The gradients of this pass are there."""
+        before_s, self._mark_s = self._mark_s, perf_counter()
+        self._backward_s += self._mark_s - before_s
+
+    def step_begins(self) -> None:
+        """An optimiser is about to clip and to step."""
+        self._mark_s, self._is_stepping = perf_counter(), True
+
+    def step_ended(self, *_: object) -> None:
+        """An optimiser has stepped; takes what torch tells a hook."""
+        before_s, self._mark_s = self._mark_s, perf_counter()
+        if self._is_stepping:  # else the user has stepped past Lightning
+            self._optimizer_s += self._mark_s - before_s
+            self._is_stepping = False
 
     def batch_ended(self, batch: Any, step: int) -> None:
         """The work on this batch, a part of optimiser step `step`, is done."""
@@ -58,6 +87,10 @@ class Pace:
         if self._batches and self._busy_s > 0.0:
             steps = max(1, step - self._first_step + 1)
             figures = {"time/step_s": self._busy_s / steps, "time/data_s": self._waited_s / steps}
+            if self._backward_s > 0.0:
+                figures["time/forward_s"] = self._forward_s / steps
+                figures["time/backward_s"] = self._backward_s / steps
+                figures["time/optimizer_s"] = self._optimizer_s / steps
             if self._batch_samples:
                 figures["throughput/samples_per_s"] = self._batch_samples / self._busy_s
         self._forget()

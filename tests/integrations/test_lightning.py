@@ -288,7 +288,6 @@ def test_the_whole_setup_is_recorded(store: Path, trainer: Fit, monkeypatch: pyt
     assert config["model"]["hyperparameters"] == {"lr": 0.1, "width": 5}
     assert config["model"]["parameters"] == 4 * 5 + 5 + 5 + 1
     assert config["model"]["activations"] == {"GELU": 1}
-    assert config["model"]["dropout"] == [0.25]
     assert config["trainer"]["seed"] == "11"
     assert config["data"]["hyperparameters"] == {"share": 0.5}
     assert config["data"]["train"]["loaders"][0]["batch_size"] == 8
@@ -731,7 +730,7 @@ def test_the_trainer_gets_its_methods_back(trainer: Fit) -> None:
     """What is listened to without a hook is as it was after a fit, also after one that failed."""
 
     def shadows(one: Any) -> int:
-        owners = [one, one._logger_connector, one.fit_loop.epoch_loop]
+        owners = [one, one._logger_connector, one.fit_loop.epoch_loop, one.strategy]
         return sum(isinstance(value, Shadow) for owner in owners for value in vars(owner).values())
 
     seen = []
@@ -744,7 +743,7 @@ def test_the_trainer_gets_its_methods_back(trainer: Fit) -> None:
     done.fit(Looking(), _loader())
     with pytest.raises(ZeroDivisionError):
         failed.fit(Looking(), _loader())
-    assert seen == [4, 4]
+    assert seen == [5, 5]
     assert shadows(done) == shadows(failed) == 0
 
 

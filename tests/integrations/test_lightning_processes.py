@@ -83,10 +83,19 @@ if __name__ == "__main__":
     one.test(net, loader(), verbose=False)
 """
 
+_OPENED = """
+if __name__ == "__main__":
+    with barograph.init(name="opened by the script", quiet=True) as run:
+        trainer("ddp", BarographCallback()).fit(Net(), loader(), loader())
+        run.log({"own": run.rank}, step=99)
+"""
+
 _SPAWN = """
 if __name__ == "__main__":
     with barograph.init(name="opened before"):
-        trainer("ddp_spawn", BarographCallback()).fit(Net(), loader(), loader())
+        callback = BarographCallback()
+        trainer("ddp_spawn", callback).fit(Net(), loader(), loader())
+        assert callback.view().name == "opened before"
 """
 
 
@@ -136,6 +145,15 @@ def test_ddp_is_one_run_and_nobody_waits(tmp_path: Path, store: Path) -> None:
     assert view.config["hyperparameters"] == {"width": 4}
     headers = [read_journal(path).header or {} for path in (view.path / "journals").iterdir()]
     assert {(header["rank"], header["world"]) for header in headers} == {(0, 2), (1, 2)}
+
+
+def test_a_run_that_the_script_opens_is_one_on_all_ranks(tmp_path: Path, store: Path) -> None:
+    """Lightning starts the script again for the other ranks, and their init() finds the run of the first."""
+    view = _run_script(_OPENED, tmp_path, store)
+    _check_fit(view)
+    assert view.name == "opened by the script"
+    assert [view.metric("own", rank=rank).values.tolist() for rank in (0, 1)] == [[0], [1]]
+    assert len(list((view.path / "journals").iterdir())) == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="gloo with spawned processes is tested on Linux")

@@ -1,0 +1,177 @@
+"""What an evaluation came to: results over all its rows, and its first rows as a table of predictions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DistributedSampler, SequentialSampler
+from torch.utils.data.dataloader import _InfiniteConstantSampler
+
+from barograph.guard import guarded
+from barograph.integrations.lightning.data import LABELS, flattened, length, part_name, split_batch
+from barograph.integrations.lightning.pace import count_samples
+from barograph.integrations.lightning.results import Results
+from barograph.predictions import prediction_table
+from barograph.run import Run
+
+_OUTPUTS = (
+    "logits", "predictions", "preds", "pred", "y_hat", "y_pred", "outputs", "output", "probabilities", "probs",
+    "scores",
+)  # fmt: skip
+
+
+class Evaluation:
+    """One pass over a validation or test set, from its start to close(), on one rank.
+
+    What the model put out for a batch is, in this order: what the step returned (a tensor with one row a sample, or a
+    dictionary with one under a usual name such as "logits" or "preds"); what `self(inputs)` gave within the step; and,
+    only for the rows of a table of predictions, what the user's `predict_step` gives for the batch. Labels are the
+    second part of the batch, or what batch or returned dictionary call so.
+    """
+
+    def __init__(self, trainer: Any, module: Any, run: Run, split: str, rows: int) -> None:
+        """rows: how many predictions to keep of each loader."""
+        self.run = run
+        self._trainer, self._module, self._split = trainer, module, split
+        loaders = getattr(trainer, f"{split}_dataloaders")
+        self._loaders = list(flattened(loaders))
+        self._tables = [_Table(loader, rows) for loader in self._loaders]
+        self._results = [Results() for _ in self._loaders]
+        self._put_out: torch.Tensor | None = None
+        self._handle = module.register_forward_hook(self._keep)
+
+    def _keep(self, module: Any, inputs: Any, output: Any) -> None:
+        # a strategy that wraps the module calls it for the whole step, which returns None or a loss
+        if isinstance(output, torch.Tensor) and output.ndim and not torch.compiler.is_dynamo_compiling():
+            self._put_out = output
+
+    @guarded
+    def see(self, returned: Any, batch: Any, batch_index: int, loader_index: int) -> None:
+        """A batch was evaluated."""
+        put_out, self._put_out = self._put_out, None
+        count = count_samples(batch)
+        if count is None or loader_index >= len(self._loaders):
+            return
+        labels = _among(returned, LABELS)
+        if labels is None:
+            labels = split_batch(batch)[1]
+        outputs = _rows_of(returned, count)
+        outputs = outputs if outputs is not None else _rows_of(put_out, count)
+        if outputs is not None and isinstance(labels, torch.Tensor):
+            self._results[loader_index].add(outputs, labels)
+        table = self._tables[loader_index]
+        if table.wants_more:
+            if outputs is None:
+                outputs = _rows_of(self._predicted(batch, batch_index, loader_index), count)
+            table.add(outputs, labels, count)
+
+    @guarded
+    def close(self, step: int, is_first_rank: bool) -> None:
+        """Write what it came to; each process of several what its own rows came to."""
+        self.stop()
+        for index, (results, table) in enumerate(zip(self._results, self._tables, strict=True)):
+            name = part_name(self._split, index, len(self._loaders))
+            figures, confusion = results.figures(), results.confusion()
+            if figures:
+                self.run.log_scalars(tuple(f"results/{name}/{key}" for key in figures), list(figures.values()), step)
+            if not is_first_rank:
+                continue
+            if confusion:
+                self.run.log_table(f"confusion/{name}", confusion, step)
+            if table.outputs:
+                self.run.log_table(f"predictions/{name}", table.columns(name), step)
+            elif table.problem:
+                self.run.event("predictions_missing", dataset=name, reason=table.problem)
+
+    def stop(self) -> None:
+        """Take the hook away."""
+        self._handle.remove()
+
+    def _predicted(self, batch: Any, batch_index: int, loader_index: int) -> Any:
+        """What the user's predict_step gives for a batch; None if it is only Lightning's."""
+        step = type(self._module).predict_step
+        if step.__module__.endswith("core.module"):
+            return None
+        several = (loader_index,) if len(self._loaders) > 1 else ()
+        with _same_randomness():
+            return self._module.predict_step(batch, batch_index, *several)
+
+
+class _Table:
+    """The first rows of a loader, if those are the same in each evaluation."""
+
+    def __init__(self, loader: Any, rows: int) -> None:
+        self.outputs: list[torch.Tensor] = []
+        self.problem: str | None = None
+        self._labels: list[Any] = []
+        self._seen, self._loader, self._left = 0, loader, rows
+        sampler = getattr(loader, "sampler", None)
+        if rows and not _is_fixed(sampler):
+            self._left = 0
+            self.problem = f"the rows come in another order each time ({type(sampler).__name__})"
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether rows are still to be kept."""
+        return self._left > 0
+
+    def add(self, outputs: torch.Tensor | None, labels: Any, count: int) -> None:
+        """Keep as many rows of a batch as are wanted."""
+        if outputs is None:
+            self._left = 0
+            self.problem = "the step returns no predictions, does not call self(inputs), and there is no predict_step"
+            return
+        kept = min(self._left, count)
+        self.outputs.append(outputs[:kept].detach().cpu())
+        self._labels.append(labels[:kept].cpu() if isinstance(labels, torch.Tensor) and labels.ndim else None)
+        self._left -= kept
+
+    def columns(self, name: str) -> dict[str, list[Any]]:
+        """The table, with the rows' places in the data set."""
+        outputs = torch.cat(self.outputs)
+        labels = None if any(one is None for one in self._labels) else torch.cat(self._labels)
+        sampler = getattr(self._loader, "sampler", None)
+        first, step = (sampler.rank, sampler.num_replicas) if isinstance(sampler, DistributedSampler) else (0, 1)
+        size = length(getattr(self._loader, "dataset", None)) or first + step * len(outputs)
+        # the sampler repeats the first samples to make all shares even
+        places = [(first + step * row) % size for row in range(len(outputs))]
+        return prediction_table(labels, outputs.float() if outputs.dtype == torch.bfloat16 else outputs, places, name)
+
+
+def _is_fixed(sampler: Any) -> bool:
+    if isinstance(sampler, DistributedSampler):
+        return not sampler.shuffle
+    # of an iterable data set the order is its own affair
+    return sampler is None or isinstance(sampler, (SequentialSampler, _InfiniteConstantSampler))
+
+
+def _rows_of(value: Any, count: int) -> torch.Tensor | None:
+    """The tensor of one row a sample in what a step returned, if there is one."""
+    found = _among(value, _OUTPUTS) if isinstance(value, Mapping) else value
+    if not isinstance(found, torch.Tensor) or found.ndim == 0 or len(found) != count:
+        return None
+    return found if found.numel() >= count else None  # no sample is without an output
+
+
+def _among(value: Any, names: tuple[str, ...]) -> torch.Tensor | None:
+    if not isinstance(value, Mapping):
+        return None
+    return next((one for name in names if isinstance(one := value.get(name), torch.Tensor)), None)
+
+
+@contextmanager
+def _same_randomness() -> Iterator[None]:
+    """Put every generator back to where it was."""
+    python, numbers = random.getstate(), np.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numbers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,11 @@ from numpy.typing import NDArray
 
 from .cells import Cells, Numbers, texts_of
 from .table import Column, Table
+
+_NO_NUMBERS = "OUST"  # the kinds of arrays that hold texts and objects
+_MOST_COLUMNS = 1024  # that a matrix of texts or objects is taken apart into
+_OBJECT_BYTES = 64  # reckoned for a text or object, so that fewer are read at a time
+_NUMBERS = (int, float, complex, np.generic, np.ndarray, list, tuple)
 
 _BYTES_AS = {1: np.uint8, 2: np.uint16}  # what numpy sees of the number types it lacks
 
@@ -20,6 +24,8 @@ def table_of_array(array: NDArray[Any], kind: str | None = None) -> Table:  # An
     array = array.reshape(1) if array.ndim == 0 else array
     if isinstance(array, np.ma.MaskedArray):
         columns = [_masked(array)]
+    elif array.ndim == 2 and array.dtype.kind in _NO_NUMBERS and 0 < array.shape[1] <= _MOST_COLUMNS:
+        columns = [column_of_array(array[:, place], str(place)) for place in range(array.shape[1])]
     elif array.dtype.names is not None:
         columns = [column_of_array(array[name], name) for name in array.dtype.names]
     else:
@@ -35,8 +41,9 @@ def column_of_array(array: NDArray[Any], name: str = "", mask: NDArray[np.bool_]
     array = np.asarray(array)
     shape = array.shape[1:]
     letter = array.dtype.kind
-    if letter in "OUST" or (letter == "V" and array.dtype.names is not None):
-        return Column(name, "string" if letter in "UT" else "object", shape, _objects(array, mask))
+    if letter in _NO_NUMBERS or (letter == "V" and array.dtype.names is not None):
+        row_bytes = _OBJECT_BYTES * int(np.prod(shape, dtype=np.int64))
+        return Column(name, "string" if letter in "UT" else "object", shape, _objects(array, mask), row_bytes)
 
     def read(start: int, stop: int) -> Cells:
         return Numbers(plain_numbers(array[start:stop]), None if mask is None else mask[start:stop])
@@ -64,6 +71,8 @@ def table_of_tensor(tensor: Any, places: NDArray[np.int64] | None = None) -> Tab
     places: only these rows of it, in this order.
     """
     tensor = tensor.detach()
+    if tensor.is_meta or tensor.is_quantized or tensor.is_nested:
+        raise TypeError("a tensor without values of its own, quantized or nested, is not read")
     if tensor.is_sparse or str(tensor.layout) != "torch.strided":
         from .sparse import table_of_sparse_tensor
 
@@ -97,7 +106,8 @@ def numbers_of_tensor(tensor: Any) -> Numbers:  # Any: core does not import torc
 def table_of_list(rows: list[Any]) -> Table:  # Any: a user's list
     """A list of numbers, of rows of one length, or of anything else, which then goes by value."""
     array = None
-    if rows and not isinstance(rows[0], (str, bytes, Mapping)):
+    # numpy would take a dataset in a list for a sequence and read all its items
+    if rows and (isinstance(rows[0], _NUMBERS) or hasattr(rows[0], "__array__")):
         try:
             array = np.asarray(rows)
         except (ValueError, TypeError, OverflowError):  # rows of several lengths
@@ -109,7 +119,7 @@ def table_of_list(rows: list[Any]) -> Table:  # Any: a user's list
         return texts_of(rows[start:stop])
 
     dtype = "string" if set(map(type, rows)) <= {str} else "object"
-    return Table("list", len(rows), [Column("", dtype, (), read)], 8 * len(rows))
+    return Table("list", len(rows), [Column("", dtype, (), read, _OBJECT_BYTES)], 8 * len(rows))
 
 
 def _objects(array: NDArray[Any], mask: NDArray[np.bool_] | None) -> Any:
@@ -125,12 +135,12 @@ def _objects(array: NDArray[Any], mask: NDArray[np.bool_] | None) -> Any:
 
 def _masked(array: NDArray[Any]) -> Column:
     """A masked array: by row if it has one cell a row, else by value, with zeros where cells are masked."""
-    mask = np.ma.getmaskarray(array)
+    mask: NDArray[np.bool_] = np.asarray(np.ma.getmaskarray(array))
     plain = np.ma.getdata(array)
     if array.ndim == 1:
         return column_of_array(np.where(mask, np.zeros(1, plain.dtype), plain), mask=mask)
     whole = np.ma.filled(array, np.zeros(1, plain.dtype)[0])
-    return column_of_array(whole, mask=mask.reshape(len(mask), -1).any(axis=1))
+    return column_of_array(whole, mask=np.asarray(mask.reshape(len(mask), -1).any(axis=1)))
 
 
 def _class_name(value: object) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Fingerprint:
         """Take in rows by the sums of their words; returns their hashes, which take the place of the sums."""
         first, second = finish(sums)
         self._first, self._second = self._first + first, self._second + second
-        self._sequence.update(sums.astype("<u8", copy=False))
+        self._sequence.update(sums.astype("<u8", copy=False).data)
         self.rows += len(sums)
         return sums
 
@@ -85,29 +85,45 @@ class Scan:
         return part.fingerprint.digests(part.schema)
 
 
+@dataclass(slots=True)
+class _Known:
+    """What the blocks so far say of a column. shape: None if it varies."""
+
+    place: int
+    dtype: str
+    shape: list[int] | None
+    names: list[str]
+
+
 class _Part:
     """The fingerprint of one part, and its columns as far as they are the same in each block."""
 
     def __init__(self) -> None:
         self.fingerprint = Fingerprint()
-        self._columns: dict[str, list[Any]] = {}  # Any: JSON
+        self._columns: dict[tuple[str, int], _Known] = {}
 
     @property
-    def schema(self) -> list[list[Any]]:
-        return [[name, *about] for name, about in self._columns.items()]
+    def schema(self) -> list[list[object]]:
+        return [[name, known.dtype, known.shape, known.names] for (name, _), known in self._columns.items()]
 
     def add(self, table: Table, start: int, stop: int) -> Words:
         sums = np.zeros(stop - start, dtype=np.uint64)
+        of_name: dict[str, int] = {}
         for column in table.columns:
-            column.read(start, stop).add(sums, self._place(column) << _FIELD)
+            of_name[column.name] = again = of_name.get(column.name, 0) + 1  # a frame may have a name twice
+            column.read(start, stop).add(sums, self._place(column, again) << _FIELD)
         return self.fingerprint.add(sums)
 
-    def _place(self, column: Column) -> int:
+    def _place(self, column: Column, again: int) -> int:
         """The number of a column; a shape that varies from batch to batch, as that of padded texts, is left open."""
-        about = self._columns.setdefault(column.name, [column.dtype, list(column.shape), list(column.names)])
-        if about[1] != list(column.shape):
-            about[1] = None
-        return list(self._columns).index(column.name)
+        known = self._columns.get((column.name, again))
+        if known is None:
+            known = self._columns[column.name, again] = _Known(
+                len(self._columns), column.dtype, list(column.shape), list(column.names)
+            )
+        elif known.shape != list(column.shape):
+            known.shape = None
+        return known.place
 
 
 def _digest(data: bytes) -> str:

@@ -1,7 +1,7 @@
 """Data frames as tables: of pandas, polars and pyarrow, none of which is imported here.
 
-Equal columns are equal in all three: numbers of one type with the same cells missing, texts, points in time of one unit.
-A category goes by its value, and is not equal to the same texts as plain texts. The index of a pandas frame is left out.
+Equal columns are equal in all three: numbers of one type with the same cells missing, texts, points in time of one
+unit. A category goes by its value, and is not equal to the same texts as plain texts. An index is left out.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import column_of_array
-from .cells import Cells, Codes, Numbers, Texts, codes_of, texts_of
+from .cells import Cells, Codes, Numbers, Stored, Texts, codes_of, texts_of
 from .table import Column, Table
 
 _ARROW_NUMBERS = {"halffloat": "float16", "float": "float32", "double": "float64", "bool": "bool"}
 _ARROW_TEXTS = {"string", "large_string", "string_view"}
 _NO_NUMBERS = "OUST"
+_OBJECT_BYTES = 64  # reckoned for an object, so that fewer are read at a time
 _POLARS_MOMENTS = {"Date", "Datetime", "Duration"}
 _POLARS_OBJECTS = {"Decimal", "Int128", "UInt128"}  # numbers that numpy has no type for
 
@@ -61,7 +62,7 @@ def _pandas_column(name: str, series: Any) -> Column:
     if type(dtype).__name__ == "CategoricalDtype":
         return _coded(name, np.asarray(getattr(series, "cat", series).codes), list(dtype.categories))
     if type(dtype).__name__ == "SparseDtype":
-        return _pandas_column(name, series.astype(dtype.subtype))
+        return _pandas_sparse(name, series.array)
     if isinstance(dtype, np.dtype) and dtype.kind not in _NO_NUMBERS:
         return column_of_array(series.to_numpy(), name)
     if type(dtype).__name__ == "DatetimeTZDtype":
@@ -84,17 +85,29 @@ def _pandas_column(name: str, series: Any) -> Column:
     def read(start: int, stop: int) -> Cells:
         return texts_of(series.iloc[start:stop].tolist() if hasattr(series, "iloc") else list(series[start:stop]))
 
-    return Column(name, "string" if is_text else "object", (), read)
+    return Column(name, "string" if is_text else "object", (), read, _OBJECT_BYTES)
+
+
+def _pandas_sparse(name: str, array: Any) -> Column:
+    """A sparse column as what it stores; what it does not is missing if it is filled with NaN."""
+    places, values = np.asarray(array.sp_index.indices, dtype=np.int64), np.asarray(array.sp_values)
+    is_missing = bool(array.fill_value != array.fill_value)
+
+    def read(start: int, stop: int) -> Cells:
+        first, last = np.searchsorted(places, (start, stop))
+        starts = np.searchsorted(places[first:last], np.arange(start, stop + 1))
+        columns = np.zeros(last - first, dtype=np.int64)
+        return Stored(starts.astype(np.int64), columns, values[first:last], 1, is_missing)
+
+    return Column(name, f"sparse {values.dtype.name}, else {array.fill_value}", (), read)
 
 
 def _holds_texts(series: Any) -> bool:
     """Whether an object column holds texts and missing values only: it then equals a column of texts."""
-    return all(isinstance(cell, str) or cell is None or cell != cell for cell in _kinds(series))
-
-
-def _kinds(series: Any) -> list[object]:
-    """One cell of each class in an object column."""
-    return list({type(cell): cell for cell in np.asarray(series, dtype=object).tolist()}.values())
+    kinds = set(map(type, np.asarray(series, dtype=object).tolist()))
+    return all(issubclass(kind, (str, type(None))) or kind.__name__ in ("NAType", "float") for kind in kinds) and (
+        float not in kinds or bool(series[series.map(type) == float].isna().all())
+    )
 
 
 # -- polars ----------------------------------------------------------------------------------------------------------
@@ -109,7 +122,22 @@ def _polars_column(series: Any) -> Column:
         return _polars_numbers(name, series, kind)
     if kind == "String":
         return Column(name, "string", (), lambda start, stop: _polars_texts(series[start:stop]))
-    return Column(name, "object", (), lambda start, stop: texts_of(series[start:stop].to_list()))
+    if kind in ("List", "Array") and dtype.inner.is_numeric() and not series.null_count():
+        return _polars_lists(name, series, kind)
+    return Column(name, "object", (), lambda start, stop: texts_of(series[start:stop].to_list()), _OBJECT_BYTES)
+
+
+def _polars_lists(name: str, series: Any, kind: str) -> Column:
+    """Lists of numbers: of one length as a matrix, of several as the bytes of each."""
+    if kind == "Array":
+        return _renamed(column_of_array(series.to_numpy(), name), series[:0].to_numpy().dtype.name)
+
+    def read(start: int, stop: int) -> Cells:
+        part = series[start:stop]
+        full = part.filter(part.list.len() > 0)  # an empty list would become a missing number
+        return _lists(full.explode().to_numpy(), part.list.len().to_numpy())
+
+    return Column(name, f"list {series[:0].explode().to_numpy().dtype.name}", (), read, _OBJECT_BYTES)
 
 
 def _polars_texts(part: Any) -> Texts:
@@ -133,7 +161,7 @@ def _polars_numbers(name: str, series: Any, kind: str) -> Column:
         missing = part.is_null().to_numpy() if part.null_count() else None
         physical = part.to_physical() if kind != "Boolean" else part
         values = (physical.fill_null(False if kind == "Boolean" else 0) if missing is not None else physical).to_numpy()
-        return Numbers(_moments(values, dtype, missing), None if dtype.startswith(("datetime", "timedelta")) else missing)
+        return Numbers(_moments(values, dtype, missing), None if kind in _POLARS_MOMENTS else missing)
 
     return Column(name, dtype, (), read, empty.dtype.itemsize)
 
@@ -149,10 +177,11 @@ def _arrow_column(name: str, array: Any) -> Column:
     if kind in _ARROW_TEXTS:
         return Column(name, "string", (), lambda start, stop: _arrow_texts(_whole(array.slice(start, stop - start))))
     is_moment = kind.startswith(("timestamp", "duration", "date32"))
-    if not is_moment and kind not in _ARROW_NUMBERS and not kind.startswith(("int", "uint")):
-        return Column(
-            name, "object", (), lambda start, stop: texts_of(array.slice(start, stop - start).to_pylist())
-        )
+    if not is_moment and not _is_arrow_number(kind):
+        if hasattr(array.type, "value_type") and _is_arrow_number(str(array.type.value_type)) and not array.null_count:
+            return _arrow_lists(name, array)
+        cells = lambda start, stop: texts_of(array.slice(start, stop - start).to_pylist())  # noqa: E731
+        return Column(name, "object", (), cells, _OBJECT_BYTES)
     dtype = _arrow_dtype(kind)
 
     def read(start: int, stop: int) -> Cells:
@@ -166,6 +195,27 @@ def _arrow_column(name: str, array: Any) -> Column:
         return Numbers(_moments(values, dtype, missing), None if is_moment else missing)
 
     return Column(name, dtype, (), read, 1 if kind == "bool" else max(1, array.type.bit_width // 8))
+
+
+def _is_arrow_number(kind: str) -> bool:
+    return kind in _ARROW_NUMBERS or kind.startswith(("int", "uint"))
+
+
+def _arrow_lists(name: str, array: Any) -> Column:
+    """Lists of numbers: of one length as a matrix, of several as the bytes of each."""
+    size = getattr(array.type, "list_size", 0)
+    dtype = _arrow_dtype(str(array.type.value_type))
+
+    def read(start: int, stop: int) -> Cells:
+        part = _whole(array.slice(start, stop - start))
+        values = part.flatten()
+        numbers = values.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+        if size:
+            return Numbers(numbers.reshape(len(part), size))
+        return _lists(numbers, part.value_lengths().to_numpy(zero_copy_only=False))
+
+    width = max(1, array.type.value_type.bit_width // 8)
+    return Column(name, dtype if size else f"list {dtype}", (size,) if size else (), read, width * (size or 8))
 
 
 def _arrow_dtype(kind: str) -> str:
@@ -223,8 +273,15 @@ def _coded(name: str, codes: NDArray[Any], categories: list[object]) -> Column:
     return Column(name, "category", (), read)
 
 
+def _lists(numbers: NDArray[Any], lengths: NDArray[Any]) -> Texts:
+    """Lists of numbers one after the other as cells of any length."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths.astype(np.int64) * numbers.itemsize, out=offsets[1:])
+    return Texts(np.ascontiguousarray(numbers).view(np.uint8), offsets)
+
+
 def _moments(values: NDArray[Any], dtype: str, missing: NDArray[np.bool_] | None) -> NDArray[Any]:
-    """Numbers as points or spans of time, where they are that, with NaT for missing ones as numpy and pandas have it."""
+    """Numbers as points or spans of time, where they are that, with NaT for missing ones as numpy has it."""
     if not dtype.startswith(("datetime64", "timedelta64")):
         return values
     moments = values.astype(np.int64)

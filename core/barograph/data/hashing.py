@@ -106,9 +106,7 @@ def add_sparse(
     kernel = _chosen(native)
     if kernel is not None:
         rows = len(starts) - 1
-        kernel.add_sparse(
-            _address(sums), _address(starts), rows, _address(columns), _address(words), len(words), first
-        )
+        kernel.add_sparse(_address(sums), _address(starts), rows, _address(columns), _address(words), len(words), first)
         return
     places = columns.astype(np.uint64) + np.uint64(first)
     keys = (places + np.uint64(1)) * np.uint64(STEP)

@@ -24,7 +24,7 @@ _MODE = 0o600
 
 
 class Key:
-    """A key made from a store's secret. id: says whether two keyed hashes can be compared, and nothing of the secret."""
+    """A key made from a store's secret. id: whether two keyed hashes can be compared; it says nothing of the secret."""
 
     def __init__(self, secret: bytes) -> None:
         self.id = hashlib.blake2b(b"id", digest_size=8, key=secret).digest()
@@ -75,7 +75,14 @@ def _make(path: Path) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(_SECRET_BYTES))
-        os.link(temporary, path)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # no hard links here: then a reader may see it half written, and go without
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(temporary.read_bytes())
     finally:
         temporary.unlink(missing_ok=True)
 

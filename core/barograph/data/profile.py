@@ -26,7 +26,7 @@ _KEPT_CATEGORIES = 200  # of which the counts are kept, the most frequent ones
 
 
 class Profile:
-    """What was seen of the columns of one table, by blocks of rows. key: None if the store has no secret to hash with."""
+    """What was seen of the columns of one table, by blocks of rows. key: None if there is no secret to hash with."""
 
     def __init__(self, table: Table, key: Key | None) -> None:
         self.rows = 0
@@ -114,16 +114,17 @@ class _Numbers:
         plain = plain_numbers_of(values, dense[0].kind)
         if plain is None:
             return
-        features = plain.reshape(len(plain), -1).T if self._apart and plain.size else plain.reshape(1, -1)
+        if not self._apart:
+            features = [plain.reshape(-1)]
+        elif plain.size == len(plain) * len(self._names):
+            features = list(np.ascontiguousarray(plain.reshape(len(plain), len(self._names)).T))
+        else:  # a batch of another shape, or numbers that are kept as several
+            return
+        self._missing += int(mask.sum())
         if values.dtype.kind in "mM":
             features = [one[one != np.iinfo(np.int64).min] for one in features]  # NaT
-            missing = np.array([len(values) - len(one) for one in features])
-        else:
-            features = list(np.ascontiguousarray(features))
-            missing = 0
-        if len(features) == len(self._names):
-            self._take(features)
-            self._missing += missing + int(mask.sum())
+            self._missing += len(plain) - np.array([len(one) for one in features])
+        self._take(features)
 
     def _add_stored(self, cells: list[Stored]) -> None:
         rows = sum(len(one) for one in cells)
@@ -261,7 +262,7 @@ def plain_numbers_of(values: NDArray[Any], kind: str | None = None) -> NDArray[A
     """Numbers that statistics can be taken of: points in time as integers, bfloat16 as float32; None for others."""
     if kind == "bfloat16":
         return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    if kind is not None or values.dtype.kind in "cV" and values.dtype.name != "bfloat16":
+    if kind is not None or (values.dtype.kind in "cV" and values.dtype.name != "bfloat16"):
         return None
     if values.dtype.kind in "mM":
         return values.view(np.int64)

@@ -106,7 +106,8 @@ class Datasets:
         }
         if key is not None:
             sketch = scan.sketch.finished(key)
-            body["sketch"] = {"object": self._objects.put(sketch.encode()), "level": sketch.level}
+            stored = self._stored([sketch.encode()])
+            body["sketch"] = {"object": stored[0], "level": sketch.level} if stored else None
             body["duplicates"] = {"rows": sketch.repeated, "is_exact": sketch.level == 0}
         return body
 
@@ -118,7 +119,7 @@ class Datasets:
             "sampled": "all rows" if profile.rows == rows else sampled,
             "features": profile.features(),
             "columns_left_out": profile.left_out,
-            "distributions": [self._objects.put(payload) for payload in encode(0, 0.0, found)] if found else [],
+            "distributions": self._stored(encode(0, 0.0, found)) if found else [],
         }
 
     def close(self, timeout_s: float = 1.0) -> None:
@@ -127,6 +128,13 @@ class Datasets:
         for thread in self._threads:
             thread.join(timeout_s)
         self._stop, self._threads = threading.Event(), []
+
+    def _stored(self, contents: list[bytes]) -> list[str]:
+        """The names of objects with these contents; none if the disk refuses them, which leaves the record its figures."""
+        try:
+            return [self._objects.put(content) for content in contents]
+        except OSError:
+            return []
 
     def _part_body(self, part: Part, key: Key | None) -> dict[str, Any]:
         """What is said of labels or weights."""

@@ -11,11 +11,12 @@ import numpy as np
 from .arrays import table_of_array, table_of_list, table_of_tensor
 from .frames import table_of_arrow, table_of_pandas, table_of_polars
 from .sparse import table_of_sparse
-from .table import Column, Opaque, Table
+from .table import Opaque, Table
 from .torch_data import about_dataset, about_loader, is_dataset, is_loader, length, tables_of_dataset
 
 Part = Table | Opaque
 
+_IN_MEMORY = {"tensorflow", "jax", "jaxlib"}
 _FEW = 8  # a list of no more arrays is taken for the inputs of a model that has several
 _MATRIX_LIMIT_BYTES = 256 << 20  # of a DMatrix, which can only be read by copying it
 _STORED_BYTES = 12  # what such a copy takes for each stored value
@@ -29,7 +30,7 @@ def parts_of(data: Any, labels: object = None, weights: object = None) -> dict[s
     is its labels, and a DMatrix brings its own.
     """
     if labels is None and type(data) is tuple and 1 <= len(data) <= 3:
-        data, labels, weights = (*data, *(None, weights)[len(data) - 1 :])
+        data, labels, weights = [*data, None, weights][:3] if len(data) == 1 else [*data, weights][:3]
     about: dict[str, Any] = {}
     if is_loader(data):
         about = {"loader": about_loader(data)}
@@ -94,8 +95,9 @@ def _readable(data: Any, rows: int | None, depth: int) -> Part | None:
         return table_of_arrow(data)
     if package == "xgboost" and hasattr(data, "num_row"):
         return _matrix(data)
-    if hasattr(data, "shape") and (hasattr(data, "__array__") or hasattr(data, "__array_interface__")):
-        return table_of_array(np.asarray(data), class_name(data))  # of tensorflow, jax and others that offer it
+    # An array of h5py, zarr or dask would be loaded or computed as a whole, so only what lies in memory is taken.
+    if (package in _IN_MEMORY and hasattr(data, "__array__")) or hasattr(data, "__array_interface__"):
+        return table_of_array(np.asarray(data), class_name(data))
     return None
 
 
@@ -107,7 +109,8 @@ def _unread(data: Any) -> Opaque:
         elements = int(data.cardinality())  # negative: unknown, or without end
         about = {"elements": elements if elements >= 0 else None, "spec": str(data.element_spec)[:2000]}
         return Opaque(class_name(data), None, about)
-    return Opaque(class_name(data), length(data))
+    about = {name: str(found)[:200] for name in ("shape", "dtype") if (found := getattr(data, name, None)) is not None}
+    return Opaque(class_name(data), length(data), about)
 
 
 def _joined(parts: Mapping[str, Part], kind: str) -> Part:
@@ -146,7 +149,7 @@ def _matrix(matrix: Any) -> Part:
     names = tuple(matrix.feature_names or ())
     rows, stored = int(matrix.num_row()), int(matrix.num_nonmissing())
     if _STORED_BYTES * stored > _MATRIX_LIMIT_BYTES:
-        return Opaque(class_name(matrix), rows, {"features": int(matrix.num_col()), "names": list(names), "stored": stored})
+        return Opaque(class_name(matrix), rows, {"features": int(matrix.num_col()), "stored": stored})
     table = table_of_sparse(matrix.get_data(), absent_is_missing=True)
     columns = [dataclasses.replace(column, names=names) for column in table.columns]
     return dataclasses.replace(table, kind=class_name(matrix), columns=columns)

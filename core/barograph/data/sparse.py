@@ -30,9 +30,7 @@ def table_of_sparse(matrix: Any, absent_is_missing: bool = False) -> Table:  # A
         own.sum_duplicates()
         if not absent_is_missing:
             own.eliminate_zeros()
-        return Stored(
-            own.indptr.astype(np.int64), own.indices.astype(np.int64), own.data, width, absent_is_missing
-        )
+        return Stored(own.indptr.astype(np.int64), own.indices.astype(np.int64), own.data, width, absent_is_missing)
 
     column = Column("", f"sparse {rows.dtype.name}", (width,), read, size_bytes // max(1, height))
     return Table(f"scipy.sparse.{type(matrix).__name__}", height, [column], size_bytes)

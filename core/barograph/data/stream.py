@@ -26,9 +26,9 @@ _PROFILED_AN_OCTAVE = 4  # batches: a profile costs several times what a fingerp
 class DatasetStream:
     """A dataset that is seen batch by batch. Made by `run.stream_dataset()`.
 
-    Cost: 50 ms, and then the run's overhead budget of the time that passes; once that is used up nothing more is read, the batches are
-    only counted, and the record says how many rows were seen. No batch is kept or changed, and one that lies on a
-    device is not brought over. Where batches end makes no difference to the fingerprints.
+    Cost: 50 ms, and then the run's overhead budget of the time that passes; once that is used up nothing more is read,
+    the batches are only counted, and the record says how many rows were seen. No batch is kept or changed, and one that
+    lies on a device is not brought over. Where batches end makes no difference to the fingerprints.
     """
 
     def __init__(self, run: Run, datasets: Datasets | None, given: Given, rows: int | None) -> None:

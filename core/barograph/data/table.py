@@ -54,11 +54,12 @@ class Table:
 
     def schema(self) -> list[dict[str, object]]:
         """Name, type and shape of each column."""
-        return [
-            {"name": column.name, "dtype": column.dtype, "shape": list(column.shape)}
-            | ({"names": list(column.names)} if column.names else {})
-            for column in self.columns
-        ]
+        found: list[dict[str, object]] = []
+        for column in self.columns:
+            found.append({"name": column.name, "dtype": column.dtype, "shape": list(column.shape)})
+            if column.names:
+                found[-1]["names"] = list(column.names)
+        return found
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """The ranges of rows in which it is best read."""

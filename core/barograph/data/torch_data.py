@@ -66,7 +66,7 @@ def about_dataset(dataset: Any) -> dict[str, Any]:  # Any: core does not import 
         places = np.ascontiguousarray(dataset.indices)
         base = dataset.dataset
         of = {"kind": type(base).__qualname__, "rows": length(base)} | about_dataset(base)
-        return {"indices": xxhash.xxh3_128_hexdigest(places), "of": of}
+        return {"indices": xxhash.xxh3_128_hexdigest(places.tobytes()), "of": of}
     if type(dataset) is kinds.ConcatDataset:
         return {"of": [{"kind": type(one).__qualname__, "rows": length(one)} for one in dataset.datasets[:100]]}
     return {}

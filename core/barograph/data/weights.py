@@ -31,7 +31,7 @@ def digest_of_weights(weights: Mapping[str, object]) -> dict[str, Any]:
         kind, shape, pieces = _pieces(value)
         state = xxhash.xxh3_128(json.dumps([kind, list(shape)]).encode())
         for piece in pieces:
-            state.update(np.ascontiguousarray(piece).reshape(-1).view(np.uint8))
+            state.update(np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data)
             elements += piece.size
             size_bytes += piece.nbytes
         each[name] = state.hexdigest()

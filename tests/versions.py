@@ -77,7 +77,9 @@ def _build(folder: Path) -> tuple[Path, Path]:
     packed = subprocess.run(archive, cwd=_ROOT, input=listed, capture_output=True, check=True).stdout
     subprocess.run(["tar", "--extract"], cwd=checkout, input=packed, check=True)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(checkout)]
-    subprocess.run(build, check=True)
+    built = subprocess.run(build, capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        raise SystemExit(built.stderr)
     (wheel,) = folder.glob("*.whl")
     return checkout, wheel
 

@@ -18,7 +18,8 @@ class Call:
 
     container: XGBoost's own holder of this training's callbacks; it lives as long as the call, as the data does.
     rounds: how many were asked for. rows: that a round learns from, over all folds. training: what it learns from.
-    evaluated: the sets to evaluate by name; under cv() the test set of each fold.
+    evaluated: the sets to evaluate by name; under cv() the test set of each fold. again: what train() is to be given,
+    besides data and rounds, to train in the same way once more.
     """
 
     container: CallbackContainer | None = None
@@ -29,6 +30,7 @@ class Call:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     training: DMatrix | None = None
     evaluated: list[tuple[str, DMatrix]] = dataclasses.field(default_factory=list)
+    again: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def training_name(self) -> str:
@@ -57,6 +59,7 @@ def find_call(model: Any) -> Call:
     folds = getattr(model, "cvfolds", None)
     data = arguments.get("dtrain")
     call = Call(container, arguments.get("num_boost_round"), training=data)
+    call.again = {name: arguments.get(name) for name in ("params", "obj", "custom_metric")}
     call.params = _given(arguments.get("params") or {})
     call.fit = _without_none(
         {

@@ -15,6 +15,7 @@ from barograph.attachment import Attachment
 from barograph.guard import guarded
 from barograph.integrations.xgboost import keeping
 from barograph.integrations.xgboost.call import Call, find_call
+from barograph.integrations.xgboost.learning import log_learning_curve
 from barograph.integrations.xgboost.looks import Looks
 from barograph.integrations.xgboost.model import (
     as_configured,
@@ -40,7 +41,9 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     closed. watch_every: look into the booster at every so many rounds, 0 for never; default as often as the run's
     overhead budget allows (looks.py says what is found). log_model: keep the trained model, as train() returns it, as
     the artifact "model". log_predictions: of so many fixed rows of the last evaluation set keep label, prediction and
-    score, evaluation by evaluation (predicting.py). init_arguments: of `barograph.init`, for a run that is made.
+    score, evaluation by evaluation (predicting.py). learning_curve: shares of the training rows, such as (0.1, 0.3), to
+    train on once more afterwards, for the scores over the amount of data (learning.py); as long as the training waits.
+    init_arguments: of `barograph.init`, for a run that is made.
 
     The step is the round, counted from 0 as XGBoost does; a model that is trained further goes on with its own count.
     Of the workers of a distributed training (dask, say) only that of rank 0 records, and no worker waits for another;
@@ -55,6 +58,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         watch_every: int | None = None,
         log_model: bool = True,
         log_predictions: int = 0,
+        learning_curve: Sequence[float] = (),
         **init_arguments: Any,
     ) -> None:
         super().__init__()
@@ -62,9 +66,12 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             raise ValueError(f"watch_every must be a number of rounds, or 0 for no looks, got {watch_every}")
         if log_predictions < 0:
             raise ValueError(f"log_predictions must be a number of rows, or 0 for none, got {log_predictions}")
+        if not all(0 < share < 1 for share in learning_curve):
+            raise ValueError(f"learning_curve must be shares of the data between 0 and 1, got {learning_curve}")
         self.watch_every = watch_every
         self.log_model = log_model
         self.log_predictions = log_predictions
+        self.learning_curve = learning_curve
         self._attachment = Attachment(run, **init_arguments)
         self._fit: _Fit | None = None
 
@@ -77,11 +84,9 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         """Find or make the run; record parameters, configuration and data."""
         self._fit = None
         if collective.get_rank() == 0:
-            configured = as_configured(model)
-            text, first_round = configured or ("", 0)
-            self._begin_fit(model, first_round)
-            if self._fit is not None and configured is not None:
-                self._describe(self._fit, text)
+            self._begin_fit(model)
+            if self._fit is not None and self._fit.configuration is not None:
+                self._describe(self._fit, self._fit.configuration)
         return model
 
     def before_iteration(self, model: Any, epoch: int, evals_log: History) -> bool:
@@ -112,9 +117,12 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         """Record the model that the training returns, and why it ended."""
         fit, self._fit = self._fit, None
         if fit is not None:
+            fit.took_s = time.perf_counter() - fit.began_s
             self._record_missed_round(fit, model)
             if fit.predicted is not None:
                 self._record_predictions(fit.predicted, boosters_of(model), fit.end_step, is_last=True)
+            if self.learning_curve and not hasattr(model, "cvfolds"):
+                self._record_learning_curve(fit)  # first, so that the run's newest step is a round again afterwards
             self._record_model(fit, model)
             self._record_results(fit, model)
             self._end_fit(fit)
@@ -123,14 +131,14 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         return {**self.__dict__, "_fit": None}  # a copy is not in the middle of a training
 
     @guarded
-    def _begin_fit(self, model: Any, first_round: int) -> None:
+    def _begin_fit(self, model: Any) -> None:
         # Of workers that train together only this one records, whichever rank a launcher gave it.
         by_workers = collective.is_distributed()
         rank, world = (0, 1) if by_workers else (None, None)
         run = self._attachment.begin(rank=rank, world=world, by_workers=by_workers)
-        call = find_call(model)
+        call, (text, first_round) = find_call(model), as_configured(model)
         offset = self._attachment.start_fit(first_round, framework="xgboost", rounds=call.rounds)
-        fit = _Fit(run, call, Rounds(run, call.rows), first_round, offset)
+        fit = _Fit(run, call, Rounds(run, call.rows), first_round, offset, text)
         if call.container is not None:
             fit.watch = Watch(run, call.container, model, BarographCallback, self._fail, self._finish)
         self._fit = fit
@@ -139,10 +147,11 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     def _describe(self, fit: _Fit, text: str) -> None:
         """Record parameters, configuration and data, and begin what depends on them."""
         run, call, config = fit.run, fit.call, configuration(text)
+        call.fit |= {"first_round": fit.first_round, "workers": collective.get_world_size()}
         run.log_config(
             {
                 "params": call.params,
-                "fit": {**call.fit, "first_round": fit.first_round, "workers": collective.get_world_size()},
+                "fit": call.fit,
                 "model": {"name": config["gradient_booster"]["name"], "booster": config},
                 "regularization": {**regularization(config), "early_stopping": rules(call.callbacks)},
                 "data": call.data,
@@ -208,9 +217,13 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             return
         sets = fit.call.evaluated or [(fit.call.training_name, fit.call.training)]
         is_whole = model.num_boosted_rounds() == fit.first_round + fit.recorded
-        found = affordable_results(model, sets, fit.objective, time.perf_counter() - fit.began_s, is_whole)
+        found = affordable_results(model, sets, fit.objective, fit.took_s, is_whole)
         told = {f"{data}/{metric}" for data, metrics in fit.history.items() for metric in metrics}
         fit.run.log({key: figure for key, figure in found.items() if key not in told}, fit.end_step)
+
+    @guarded
+    def _record_learning_curve(self, fit: _Fit) -> None:
+        log_learning_curve(fit.run, fit.call, self.learning_curve, fit.recorded, fit.history)
 
     @guarded
     def _end_fit(self, fit: _Fit) -> None:
@@ -242,17 +255,16 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         if fit.watch is not None:
             fit.watch.close()
         self._attachment.reached(fit.last_step)
-        duration_s = time.perf_counter() - fit.began_s
-        fit.run.event(
-            "fit_end", reason=reason, epochs=fit.recorded, steps=fit.recorded, duration_s=duration_s, **fit.best
-        )
+        took_s = fit.took_s or time.perf_counter() - fit.began_s
+        fit.run.event("fit_end", reason=reason, epochs=fit.recorded, steps=fit.recorded, duration_s=took_s, **fit.best)
 
 
 @dataclasses.dataclass(slots=True)
 class _Fit:
     """What is known of a training while it goes on.
 
-    first_round: of the model; offset: from its rounds to steps; objective: None if it is not one of XGBoost's.
+    first_round: of the model; offset: from its rounds to steps; configuration: None if XGBoost refuses it; objective:
+    None if it is not one of XGBoost's.
     """
 
     run: Run
@@ -260,6 +272,7 @@ class _Fit:
     rounds: Rounds
     first_round: int
     offset: int
+    configuration: str | None
     objective: str | None = None
     watch: Watch | None = None
     looks: Looks | None = None
@@ -269,6 +282,7 @@ class _Fit:
     recorded: int = 0  # rounds
     began_s: float = dataclasses.field(default_factory=time.perf_counter)
     round_began_s: float = 0.0
+    took_s: float = 0.0  # once it is over
 
     @property
     def last_step(self) -> int:

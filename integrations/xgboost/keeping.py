@@ -13,7 +13,6 @@ from xgboost import Booster, DMatrix
 from barograph.integrations.xgboost.call import Call
 from barograph.run import Run
 
-
 # What was described, of matrices that still exist: their content stays as it is, and reading it copies it.
 _described: WeakKeyDictionary[DMatrix, set[tuple[str, str, int]]] = WeakKeyDictionary()
 

@@ -31,7 +31,7 @@ def boosters_of(model: Any) -> Sequence[Booster]:
     return [fold.bst for fold in model.cvfolds] if hasattr(model, "cvfolds") else [model]
 
 
-def as_configured(model: Any) -> tuple[str, int] | None:
+def as_configured(model: Any) -> tuple[str | None, int]:
     """What save_config() gives for what a callback is given, and how many rounds that has.
 
     None for a model that XGBoost refuses; the training itself will say why.
@@ -39,7 +39,7 @@ def as_configured(model: Any) -> tuple[str, int] | None:
     try:
         return boosters_of(model)[0].save_config(), model.num_boosted_rounds()
     except XGBoostError:
-        return None
+        return None, 0
 
 
 def configuration(text: str) -> dict[str, Any]:

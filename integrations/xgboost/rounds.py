@@ -12,6 +12,13 @@ from barograph.values import clean_key
 History = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
+def newest_scores(history: History) -> dict[str, float]:
+    """The last score of each metric of each set, by `<set>/<metric>`."""
+    return {
+        f"{data}/{metric}": float(scores[-1]) for data, metrics in history.items() for metric, scores in metrics.items()
+    }
+
+
 class Rounds:
     """Writes one record a round. rows: that a round learns from, None if unknown."""
 

@@ -324,6 +324,66 @@ def test_a_wrong_number_of_rows_is_refused_at_once() -> None:
         BarographCallback(log_predictions=-1)
 
 
+# -- learning curves ---------------------------------------------------------------------------------------------------
+
+
+def test_scores_over_the_amount_of_data_are_those_of_trainings_on_it() -> None:
+    """Each share is trained on from nothing, with as many rounds; the last point is the training itself."""
+    told: dict[str, Any] = {}
+    training, validation = matrices(2)
+    params = {**PARAMS, "objective": "binary:logistic", "subsample": 0.5}
+    xgboost.train(
+        params, training, 5, evals=[(training, "train"), (validation, "valid")], evals_result=told, verbose_eval=False,
+        callbacks=[BarographCallback(learning_curve=(0.5, 0.1))],
+    )  # fmt: skip
+    points = view().metric("learning_curve/valid/logloss")
+    assert points.steps.tolist() == [30, 150, 300]
+    assert points.values[-1] == told["valid"]["logloss"][-1]
+    assert view().events("fit_end")[0].step == 4
+    half = training.slice(np.linspace(0, SPLIT - 1, 150).astype(int).tolist())
+    alone: dict[str, Any] = {}
+    xgboost.train(
+        params, half, 5, evals=[(half, "train"), (validation, "valid")], evals_result=alone, verbose_eval=False
+    )
+    assert points.values[1] == alone["valid"]["logloss"][-1]
+    assert view().metric("learning_curve/train/logloss").values[1] == alone["train"]["logloss"][-1]
+
+
+def test_a_model_that_is_trained_on_after_a_learning_curve_is_the_same_to_the_bit() -> None:
+    """The trainings in between draw random numbers of their own."""
+    models = []
+    for callback in (BarographCallback(learning_curve=(0.5,)), None):
+        booster = train(callback, subsample=0.5, colsample_bytree=0.5)
+        booster.update(matrices()[0], 8)
+        models.append(booster.save_raw())
+    assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("kind", ["quantized", "grouped", "continued", "nothing evaluated"])
+def test_why_there_is_no_learning_curve_is_an_event(kind: str) -> None:
+    """Instead of a wrong one."""
+    inputs, labels = draw(3)
+    make = xgboost.QuantileDMatrix if kind == "quantized" else xgboost.DMatrix
+    data = make(inputs, labels, qid=np.repeat(np.arange(40), 10) if kind == "grouped" else None)
+    first = xgboost.train(PARAMS, data, 2) if kind == "continued" else None
+    evals = [] if kind == "nothing evaluated" else [(data, "train")]
+    params = {**PARAMS, "objective": "rank:ndcg"} if kind == "grouped" else PARAMS
+    xgboost.train(
+        params, data, 2, evals=evals, verbose_eval=False, xgb_model=first,
+        callbacks=[BarographCallback(learning_curve=(0.5,))],
+    )  # fmt: skip
+    run = view()
+    assert len(run.events("learning_curve_left_out")) == 1
+    assert not [key for key in run.metrics() if key.startswith("learning_curve/")]
+
+
+@pytest.mark.parametrize("shares", [(0.0,), (0.5, 1.5)])
+def test_shares_that_are_none_are_refused_at_once(shares: tuple[float, ...]) -> None:
+    """Before any training."""
+    with pytest.raises(ValueError, match="learning_curve"):
+        BarographCallback(learning_curve=shares)
+
+
 # -- the data --------------------------------------------------------------------------------------------------------
 
 

@@ -146,7 +146,8 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         for sibling in fit.siblings:
             if isinstance(sibling, keras.callbacks.ModelCheckpoint):
                 run.event("checkpoint", **describe_checkpoint(sibling))
-        self._keep_model(run, fit)
+        if fit.model is not None:  # the hooks are called by hand
+            self._keep_model(run, fit)
         self._end_fit(fit, "finished", fit.reason(logs), restored_epoch=restored_epoch(fit.siblings))
 
     # -- evaluate and predict ------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class Losses:
         if self._coming is None and not self._is_lost:
             logs = out[0] if BACKEND == "jax" else out
             loss = logs.get("loss") if isinstance(logs, dict) else None
-            if getattr(loss, "shape", None) == ():
+            if isinstance(loss, float) or getattr(loss, "shape", None) == ():  # older versions give floats
                 self._coming = batches, loss
 
     def arrived(self) -> float | None:

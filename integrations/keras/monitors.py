@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from barograph.integrations.keras.optimizers import number
 
@@ -65,7 +66,7 @@ def describe_checkpoint(saver: Any) -> dict[str, Any]:
 def mode_of(monitor: Any) -> str | None:
     """ "min" or "max", also where the callback was left to find out by itself."""
     compares = getattr(monitor, "monitor_op", None)
-    known = {keras.ops.less: "min", keras.ops.greater: "max"}
+    known = {keras.ops.less: "min", keras.ops.greater: "max", np.less: "min", np.greater: "max"}  # numpy's before 3.8
     return known.get(compares, getattr(monitor, "mode", None))
 
 

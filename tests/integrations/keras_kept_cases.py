@@ -137,18 +137,18 @@ def test_the_model_is_an_artifact_on_request(tmp_path: Path) -> None:
 def test_arrays_are_described_whole() -> None:
     """Inputs, labels and weights of training, validation and test, as they were before Keras drew batches of them."""
     x, y = draw()
-    weights = np.linspace(0.5, 1, ROWS)
+    weights = np.linspace(0.5, 1, ROWS, dtype="float32")
     model, recorder = build(), BarographCallback()
     fit(model, recorder, sample_weight=weights, validation_split=0.2)
     model.evaluate(x, y, callbacks=[recorder], verbose=0)
     found = {one.name: one for one in only_run().datasets()}
     assert {name: one.rows for name, one in found.items()} == {"train": 32, "val": 8, "test": ROWS}
-    assert all(one.complete for one in found.values())
+    assert all(one.is_complete for one in found.values())
     with barograph.init(name="given", quiet=True) as run:
         run.log_dataset("train", x[:32], y[:32], weights=weights[:32])
     (given,) = barograph.open().run("given").datasets()
     assert found["train"].fingerprint == given.fingerprint
-    assert found["train"].weights is not None
+    assert found["train"].weights["rows"] == 32
 
 
 def test_several_inputs_are_one_data_set() -> None:
@@ -159,7 +159,7 @@ def test_several_inputs_are_one_data_set() -> None:
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
     fit(model, BarographCallback(), epochs=1, x=[x, x])
     (found,) = only_run().datasets()
-    assert (found.rows, found.features, found.complete) == (ROWS, 8, True)
+    assert (found.rows, found.features, found.is_complete) == (ROWS, 8, True)
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from barograph.capture.environment import (
 )
 from barograph.capture.git import repository_of
 from barograph.capture.libraries import describe_libraries
+from barograph.capture.notebook import Notebook, current_cell
 from barograph.capture.pace import Pace
 from barograph.capture.packages import loaded_packages
 
@@ -26,7 +28,8 @@ _FINISH_S = 1.0
 
 Json = dict[str, Any]  # Any: JSON
 
-_newest: Capturing | None = None
+# What the newest run of this process has told, for runs that are a part of one; and the process.
+_told_here: tuple[int, Json] | None = None
 
 
 class Capturing:
@@ -57,24 +60,25 @@ class Capturing:
         self._pace = Pace(share)
         self._known: Json = {}
         self._pid = os.getpid()
+        self._entry, self._folder, self._cell = describe_entry(), working_folder(), current_cell()
         self._thread: threading.Thread | None = None
         self._looks: list[Callable[[], Json]] = []  # at what may change while the run goes on
-        self._shared = _newest if is_part and _newest is not None and _newest._pid == self._pid else None
+        self._shared = _told_here[1] if is_part and _told_here is not None and _told_here[0] == self._pid else None
 
     def start(self) -> None:
         """Tell what can be told at once, and begin with the rest."""
-        global _newest
+        global _told_here
         self._attempt(self._tell_at_once)
-        if self._shared is not None:
-            return
-        _newest = self
-        self._begin(self._run)
+        if self._shared is None:
+            _told_here = self._pid, self._known
+            self._begin(self._run)
 
     def go_on(self) -> None:
         """Watch again what may change, after finish()."""
         if self._thread is not None and self._pid == os.getpid():
             self._pace.relax()
-            self._begin(self._watch)
+            if not self._thread.is_alive():  # else it is still at its first work
+                self._begin(self._watch)
 
     def look_again(self) -> None:
         """Have the thread see what was imported since."""
@@ -83,7 +87,7 @@ class Capturing:
     def finish(self, timeout_s: float) -> None:
         """Have everything told within the time; what takes longer is marked as incomplete by what is missing."""
         if self._shared is not None:
-            self._attempt(lambda: self._tell(self._shared._known if self._shared else {}))
+            self._tell_run(self._shared)
         elif self._thread is not None:
             self._pace.hurry()
             self._thread.join(min(_FINISH_S, timeout_s))
@@ -95,7 +99,7 @@ class Capturing:
         if self._does_environment:
             told |= capture_environment_fast()
         if self._does_code:
-            told["git"] = repository_of(describe_entry()["path"], working_folder())
+            told["git"] = repository_of(self._entry["path"], self._folder)
         self._tell(told)
 
     def _begin(self, work: Callable[[], None]) -> None:
@@ -119,26 +123,27 @@ class Capturing:
         while not self._pace.is_hurried:
             self._pace.wait(_LOOK_AGAIN_S)
             for look in self._looks:
-                self._attempt(lambda look=look: self._tell_news(look()))  # type: ignore[misc]  # bound at once
+                self._attempt(functools.partial(self._look, look))
 
     def _tell_code(self) -> None:
         from barograph.capture.changes import capture_changes  # these are only needed in this thread
         from barograph.capture.copies import Copies
-        from barograph.capture.notebook import Notebook
         from barograph.capture.sources import Sources, project_root
         from barograph.store.objects import Objects
 
-        entry, folder, objects = describe_entry(), working_folder(), Objects(self._store)
-        git = repository_of(entry["path"], folder)
+        objects, git = Objects(self._store), repository_of(self._entry["path"], self._folder)
         root = None if git is None else git["root"]
         if root is not None and (changes := capture_changes(Path(root), Copies(objects, self._pace), self._store)):
             self._tell({"git": git | changes})
-        sources = Sources(project_root(entry, root, folder), Copies(objects, self._pace))
-        notebook = Notebook(Copies(objects, self._pace))
+        sources = Sources(project_root(self._entry, root, self._folder), Copies(objects, self._pace))
+        notebook = Notebook(Copies(objects, self._pace), self._cell)
         self._tell_news({"sources": sources.look(), "notebook": notebook.look()})
         self._looks = [lambda: {"sources": sources.look()}, lambda: {"notebook": notebook.look()}]
         if self._does_environment:
             self._looks.append(lambda: {"loaded": loaded_packages(), "libraries": describe_libraries()})
+
+    def _look(self, look: Callable[[], Json]) -> None:
+        self._tell_news(look())
 
     def _tell_news(self, told: Json) -> None:
         news = {name: value for name, value in told.items() if value is not None and value != self._known.get(name)}
@@ -146,7 +151,7 @@ class Capturing:
             self._tell(news)
 
     def _tell(self, told: Json) -> None:
-        self._known = self._known | told
+        self._known.update(told)
         self._tell_run(told)
 
     def _attempt(self, act: Callable[[], None]) -> bool:

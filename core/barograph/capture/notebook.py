@@ -1,27 +1,32 @@
 """The cells of a notebook in the order in which they ran, from IPython's own history: nothing is hooked into it."""
 
-import sys
-from typing import Any
+from __future__ import annotations
 
-from barograph.capture.copies import Copies
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from barograph.capture.copies import Copies
 
 _MOST_CELLS = 10_000
 _CELL_LIMIT = 64 * 1024  # characters
 
 
 class Notebook:
-    """Looks at the cells that ran since the kernel began, as often as it is asked."""
+    """Looks at the cells that ran since the kernel began, as often as it is asked.
 
-    def __init__(self, copies: Copies) -> None:
+    began_in: the number, from 1, of the cell that began the run.
+    """
+
+    def __init__(self, copies: Copies, began_in: int) -> None:
         self._copies = copies
-        self._began_in = len(_cells())
+        self._began_in = began_in
         self._looked_at = 0
 
     def look(self) -> dict[str, Any] | None:  # Any: JSON
         """{"cells", "redacted", "began_in"}; None outside of IPython, or if no cell is new.
 
-        cells: the text of each as typed, without secrets. began_in: the number, from 1, of the cell that ran when
-        the look-out began.
+        cells: the text of each as it was typed, without secrets.
         """
         cells = _cells()[-_MOST_CELLS:]
         if len(cells) == self._looked_at:
@@ -33,6 +38,11 @@ class Notebook:
             "redacted": sum(count for _, count in hidden),
             "began_in": self._began_in,
         }
+
+
+def current_cell() -> int:
+    """The number of the cell that runs now, from 1; 0 outside of IPython."""
+    return len(_cells())
 
 
 def _cells() -> list[str]:

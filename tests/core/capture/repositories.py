@@ -4,15 +4,19 @@ import os
 import subprocess
 from pathlib import Path
 
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-ENVIRONMENT = CLEAN | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 AUTHOR = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """That of this process, in which git knows no configuration of the user's or of a hook."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return clean | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"} | variables
 
 
 def git(folder: Path, *arguments: str) -> str:
     """What git prints."""
     command = ["git", *AUTHOR, "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment()).stdout.strip()
 
 
 def make_repository(root: Path, files: dict[str, str | bytes] | None = None) -> Path:

@@ -13,7 +13,7 @@ from barograph.capture.copies import FILE_LIMIT_BYTES, Copies
 from barograph.capture.pace import Pace
 from barograph.store.objects import Objects
 
-from .repositories import ENVIRONMENT, git, make_repository, write
+from .repositories import environment, git, make_repository, write
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 TOKEN = "gh" + "p_" + "a1B2" * 9
@@ -38,7 +38,7 @@ def rebuild(root: Path, told: dict[str, Any], objects: Objects, folder: Path) ->
     git(root, "clone", str(root), str(folder))
     if told["diff"] is not None:
         apply = ["git", "-C", str(folder), "apply", "--binary", "-"]
-        subprocess.run(apply, input=objects.get(told["diff"]), env=ENVIRONMENT, check=True)
+        subprocess.run(apply, input=objects.get(told["diff"]), env=environment(), check=True)
     write(folder, {file["path"]: objects.get(file["object"]) for file in told["untracked_files"]})
 
 

@@ -19,6 +19,7 @@ from barograph.store.layout import find_store
 _ROWS = 40  # of one table in `show` without --all
 _SETTINGS = 24  # of them
 _DEEP = 2  # levels
+_INSIDE = ("weights/", "gradients/", "updates/", "activations/")
 _TAIL_EVERY_S = 0.5
 _PROGRESS_AFTER_S = 1.0
 
@@ -77,6 +78,8 @@ def show(call: argparse.Namespace) -> int:
         print_line(f"  {visible(line)}")
     limit = sys.maxsize if call.all else _ROWS
     keys = [key for key in view.metrics() if call.all or not key.startswith(("system/", "gpu/"))]
+    inner = [] if call.all else [key for key in keys if key.startswith(_INSIDE) and key.count("/") > 1]
+    keys = sorted(set(keys) - set(inner), key=lambda key: (not is_telling(key), key))
     _print_part(
         "metrics",
         ["metric", "curve", "last", "best", "at step", "points"],
@@ -84,6 +87,8 @@ def show(call: argparse.Namespace) -> int:
         limit,
         of=len(keys),
     )
+    if inner:
+        print_line(f"  and {len(inner)} figures from inside the model; --all shows them")
     events = [[event.step, event.name, _brief(event.data)] for event in view.events()]
     _print_part("events", ["step", "event", "what"], events, limit, flexible=2)
     # what a person set stands high up; what a framework filled in lies deep

@@ -60,6 +60,16 @@ def test_show_tells_settings_metrics_and_events(run_name: str) -> None:
     assert loss.split()[-1] == "10"
 
 
+def test_show_puts_results_before_what_goes_on_inside(store: Path) -> None:
+    """A model of many layers does not bury the loss; --all shows its figures."""
+    with barograph.init(name="deep", quiet=True) as run:
+        run.log({f"gradients/layer{n}/norm": 1.0 for n in range(50)} | {"lr/group": 0.1, "train/loss": 2.0}, step=0)
+    shown = _barograph("show", "deep").stdout
+    assert shown.index("train/loss") < shown.index("lr/group") < shown.index("50 figures from inside the model")
+    assert "gradients/layer7/norm" not in shown
+    assert "gradients/layer7/norm" in _barograph("show", "deep", "--all").stdout
+
+
 def test_show_tells_why_a_run_failed(store: Path) -> None:
     """Type, message and traceback of the exception are shown."""
     with pytest.raises(ZeroDivisionError), barograph.init(name="broken", quiet=True):

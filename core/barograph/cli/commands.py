@@ -79,7 +79,7 @@ def show(call: argparse.Namespace) -> int:
     limit = sys.maxsize if call.all else _ROWS
     keys = [key for key in view.metrics() if call.all or not key.startswith(("system/", "gpu/"))]
     inner = [] if call.all else [key for key in keys if key.startswith(_INSIDE) and key.count("/") > 1]
-    keys = sorted(set(keys) - set(inner), key=lambda key: (not is_telling(key), key))
+    keys = sorted(set(keys) - set(inner), key=lambda key: (not is_telling(key) or key.startswith("lr/"), key))
     _print_part(
         "metrics",
         ["metric", "curve", "last", "best", "at step", "points"],

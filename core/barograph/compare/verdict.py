@@ -19,7 +19,10 @@ _MEASURED_WORDS = frozenset(
     "time times seconds secs sec ms duration elapsed eta latency throughput fps speed walltime timestamp".split()
 )
 # Looked at on steps that a budget of time chooses: both may have looked at different ones.
-_LOOKED_AT = ("gradients/", "weights/", "updates/", "activations/", "momentum/")
+_LOOKED_AT = (
+    "gradients/", "weights/", "updates/", "activations/", "momentum/", "trees/", "importance/", "coef/", "components/",
+    "model/",
+)  # fmt: skip
 _MOST_NAMED = 10
 _OVER = ("finished", "failed", "interrupted", "killed")
 
@@ -162,8 +165,9 @@ def _partings(before: RunView, after: RunView, verdict: Verdict) -> Iterator[tup
             parting = _parting(key, rank, one, other)
             if parting is None or (unfinished and None in (parting.before, parting.after)):
                 continue
-            written = one.times[np.searchsorted(one.steps, parting.step)] if len(one) else 0.0
-            yield parting.step, float(written), parting
+            view, metric = (before, one) if parting.before is not None else (after, other)
+            written = metric.times[np.searchsorted(metric.steps, parting.step)]
+            yield parting.step, float(written) - view.created, parting
     verdict.compared |= {"metrics": keys_compared, "points": points, "ranks": len(before.ranks)}
 
 

@@ -6,16 +6,18 @@ Artifacts are joined by their content, so a file that was copied, renamed or giv
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from barograph.artifacts.artifact import Artifact
-from barograph.errors import AmbiguousRunError, RunNotFoundError, StoreError
+from barograph.errors import AmbiguousRunError, RunNotFoundError
+from barograph.journal.reader import Record
 from barograph.store.objects import hash_file
+from barograph.store.overview import LIVE
 
-from .artifacts import missing, pick
+from .artifacts import artifacts_of, missing, pick
 from .view import RunView
 
 if TYPE_CHECKING:
@@ -44,13 +46,6 @@ class Branch:
     branches: list[Branch] = field(default_factory=list)
     is_repeated: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it, nested."""
-        whole: dict[str, Any] = dict(self.node.as_dict())
-        if self.is_repeated:
-            whole["repeated"] = True
-        return {**whole, "branches": [branch.as_dict() for branch in self.branches]}
-
 
 @dataclass(slots=True)
 class Lineage:
@@ -61,27 +56,29 @@ class Lineage:
     results: list[Branch]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it, nested."""
-        return {
-            **self.node.as_dict(),
-            "sources": [branch.as_dict() for branch in self.sources],
-            "results": [branch.as_dict() for branch in self.results],
-        }
+        """As JSON can hold it: all nodes, and the joints in both directions, each from a source to what came of it."""
+        nodes = {self.node.id: self.node}
+        joints: dict[str, list[list[str]]] = {"sources": [], "results": []}
+        for direction, found in joints.items():
+            waiting = [(self.node, branch) for branch in reversed(getattr(self, direction))]
+            while waiting:
+                node, branch = waiting.pop()
+                nodes[branch.node.id] = branch.node
+                found.append([branch.node.id, node.id] if direction == "sources" else [node.id, branch.node.id])
+                waiting += [(branch.node, one) for one in reversed(branch.branches)]
+        return {"of": self.node.id, "nodes": [node.as_dict() for node in nodes.values()], **joints}
 
 
 class Graph:
     """Everything that runs made and used. Made once from a store, as it is at that moment."""
 
-    def __init__(self, views: Iterable[RunView]) -> None:
+    def __init__(self, views: Iterable[RunView], records: Mapping[str, Sequence[Record]]) -> None:
         self.artifacts: list[Artifact] = []
         self._nodes: dict[str, Node] = {}
         self._sources: dict[Node, dict[Node, None]] = {}  # dicts for their order
         self._results: dict[Node, dict[Node, None]] = {}
         for view in sorted(views, key=lambda view: view.created):
-            try:
-                self._add_run(view)
-            except StoreError:  # one run that cannot be read hides nothing of the others
-                continue
+            self._add_run(view, records.get(view.id, ()))
         self.artifacts.sort(key=lambda artifact: artifact.time_s)
 
     def of_run(self, view: RunView) -> Lineage:
@@ -97,10 +94,11 @@ class Graph:
         nodes = [node for node in self._nodes.values() if node.kind == "dataset" and wanted in (node.name, node.id)]
         return self._lineage(nodes[-1]) if nodes else None
 
-    def _add_run(self, view: RunView) -> None:
+    def _add_run(self, view: RunView, records: Sequence[Record]) -> None:
         run = _run_node(view)
-        artifacts = view.artifacts()
-        data = [_data_node(record.body, view.id) for record in view.records("dataset", None)]
+        kept = [record for record in records if record.kind == "artifact"]
+        artifacts = artifacts_of(kept, view.id, view.path.parent.parent, is_live=view.status in LIVE)
+        data = [_data_node(record.body, view.id) for record in records if record.kind == "dataset"]
         self.artifacts += artifacts
         for node in data:
             self._join(node, run)
@@ -119,12 +117,13 @@ class Graph:
         return Lineage(node, _grown(node, self._sources), _grown(node, self._results))
 
 
-def lineage_of(store: Store, wanted: str) -> Lineage:
+def lineage_of(store: Store, wanted: str, records: Mapping[str, Sequence[Record]]) -> Lineage:
     """The lineage of a run, artifact or data set: by id, name, `name:2`, digest, or a file with that content.
 
+    records: those of kinds artifact and dataset, by run.
     Raises StoreError where nothing answers to it.
     """
-    graph = Graph(store.runs())
+    graph = Graph(store.runs(), records)
     run = None
     with suppress(RunNotFoundError, AmbiguousRunError):
         run = store.run(wanted)

@@ -18,7 +18,8 @@ from barograph.store.overview import LIVE, Overview
 from barograph.store.sealing import SealResult, seal
 from barograph.store.trash import move_to_trash
 
-from .artifacts import missing, pick
+from .artifacts import artifacts_of, missing, pick
+from .everywhere import records_everywhere
 from .params import flat
 from .tables import Tables
 from .view import RunView
@@ -119,24 +120,33 @@ class Store:
     def artifacts(self, kind: str | None = None, role: str | None = None) -> list[Artifact]:
         """The files and folders that any run made (role "output") or used ("input"), or only those of a kind, by time.
 
-        A run that cannot be read is left out.
+        What cannot be read is left out.
         """
-        found: list[Artifact] = []
-        for view in self.runs():
-            with suppress(StoreError):
-                found += view.artifacts(kind, role)
+        records = records_everywhere(self._catalogue, ["artifact"])
+        found = [
+            artifact
+            for view in self.runs()
+            for artifact in artifacts_of(records.get(view.id, ()), view.id, self.path, is_live=view.status in LIVE)
+            if kind in (None, artifact.kind) and role in (None, artifact.role)
+        ]
         return sorted(found, key=lambda artifact: artifact.time_s)
 
     def artifact(self, name: str) -> Artifact:
         """One artifact: the newest of a name, `name:2` for the newest that is the second in its run, or by its digest.
 
-        Raises StoreError where nothing answers to it.
+        What a run made goes before what one used. Raises StoreError where nothing answers to it.
         """
-        found = self.artifacts()
-        artifact = pick(found, name)
-        if artifact is None:
-            raise missing(name, f"{self.path} has", found)
-        return artifact
+        best: Artifact | None = None
+        for overview in sorted(self._catalogue.overviews(), key=lambda one: one.last_sign_s, reverse=True):
+            if best is not None and best.role == "output" and overview.last_sign_s < best.time_s:
+                break  # whatever the runs before it made is older
+            with suppress(StoreError):
+                found = pick(self._view(overview).artifacts(), name)
+                if found is not None and (best is None or _weight(found, name) > _weight(best, name)):
+                    best = found
+        if best is None:
+            raise missing(name, f"{self.path} has", self.artifacts())
+        return best
 
     def lineage(self, name: str) -> Lineage:
         """Where a run, an artifact or a data set came from, and what came of it, over all runs of the store.
@@ -146,7 +156,7 @@ class Store:
         """
         from .lineage import lineage_of
 
-        return lineage_of(self, name)
+        return lineage_of(self, name, records_everywhere(self._catalogue, ["artifact", "dataset"]))
 
     def collect(self, *, grace_s: float = GRACE_S, dry_run: bool = False) -> Collected:
         """Remove the contents that no record of any run names: see `barograph.store.collecting.collect`."""
@@ -175,6 +185,11 @@ class Store:
 
     def _status_of(self, overview: Overview) -> str:
         return overview.status(f"{self._catalogue.folder}/{overview.id}")
+
+
+def _weight(artifact: Artifact, name: str) -> tuple[bool, bool, float]:
+    """What decides between artifacts that answer to a name."""
+    return artifact.name == name, artifact.role == "output", artifact.time_s
 
 
 def _lookup(overview: Overview, status_of: Callable[[Overview], str]) -> Callable[[str], object]:

@@ -114,6 +114,13 @@ class Overview:
         return dict(self._summary)
 
     @property
+    def last_sign_s(self) -> float:
+        """When it was last written to by the writer that decides; infinite while that may go on."""
+        if self.deciding is None or (self.deciding.end is None and not self.deciding.is_dead):
+            return float("inf")
+        return self.created_s if self.deciding.last_sign_s is None else self.deciding.last_sign_s
+
+    @property
     def age_order(self) -> tuple[float, str]:
         """What runs are sorted by, oldest first; dates may be anything, even no number."""
         return (self.created_s if self.created_s == self.created_s else 0.0), self.id

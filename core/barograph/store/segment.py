@@ -131,10 +131,12 @@ def read_records(database: Database, folder: RunFolder, segment: Segment, kind: 
         f"WHERE kind = ? ORDER BY sequence LIMIT {segment.digest.records}",
         [kind],
     )
-    return [
-        Record(sequence, kind, float("nan") if time_us is None else time_us / 1e6, step, _body(body))
-        for sequence, step, time_us, body in rows
-    ]
+    return [as_record(sequence, kind, step, time_us, body) for sequence, step, time_us, body in rows]
+
+
+def as_record(sequence: int, kind: str, step: int | None, time_us: int | None, body: str) -> Record:
+    """A record from the columns of its row."""
+    return Record(sequence, kind, float("nan") if time_us is None else time_us / 1e6, step, _body(body))
 
 
 def microseconds(times: NDArray[np.float64]) -> NDArray[np.int64]:

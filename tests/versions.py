@@ -48,9 +48,11 @@ FRAMEWORKS = {
 def main() -> int:
     """Ask and print; 1 if an answer was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("frameworks", nargs="*", choices=[[], *FRAMEWORKS], metavar="framework")
+    parser.add_argument("frameworks", nargs="*", metavar="framework", help=", ".join(FRAMEWORKS))
     parser.add_argument("--own", action="store_true", help="run the integration's own tests as well")
     wanted = parser.parse_args()
+    if unknown := set(wanted.frameworks) - set(FRAMEWORKS):
+        parser.error(f"no such framework: {', '.join(sorted(unknown))}")
     rows, is_right = [], True
     with tempfile.TemporaryDirectory(prefix="barograph-versions-") as folder:
         checkout, wheel = _build(Path(folder))

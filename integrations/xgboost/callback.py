@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xgboost
 from xgboost import Booster, collective
 from xgboost.callback import TrainingCallback
 
 from barograph.attachment import Attachment
+from barograph.errors import StoreError
 from barograph.guard import guarded
 from barograph.integrations.xgboost import keeping
 from barograph.integrations.xgboost.call import Call, find_call
@@ -33,6 +34,9 @@ from barograph.integrations.xgboost.watching import Watch
 from barograph.run import Run
 from barograph.values import readable
 
+if TYPE_CHECKING:
+    from barograph.reading import RunView
+
 
 class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does not follow the framework's imports
     """Record a training: `callbacks=[BarographCallback()]` in xgb.train, xgb.cv or XGBClassifier and its like.
@@ -47,8 +51,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     The step is the round, counted from 0 as XGBoost does; a model that is trained further goes on with its own count.
     Of the workers of a distributed training (dask, say) only that of rank 0 records, and no worker waits for another;
-    rows and throughput are that worker's. Its run is the one named here, though `run` stays None in the process that
-    gave the callback to the workers; a second training with the same callback is a child of the first.
+    rows and throughput are that worker's. Its run is the one that is asked for here, or a child of the open run, and a
+    second training with the same callback is a child of the first; `view()` reads it where `run` is None.
     """
 
     def __init__(
@@ -77,8 +81,18 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     @property
     def run(self) -> Run | None:
-        """The run in use; None before the first training."""
+        """The run in use; None before the first training, and where only workers in other processes have used it."""
         return self._attachment.run
+
+    def view(self) -> RunView | None:
+        """The run as a reader sees it now, whichever process has written it; None if there is none yet."""
+        from barograph.reading import open_store  # a training need not load it
+
+        place = self._attachment.place
+        try:
+            return None if place is None else open_store(place[0]).run(place[1])
+        except StoreError:
+            return None
 
     def before_training(self, model: Any) -> Any:
         """Find or make the run; record parameters, configuration and data."""

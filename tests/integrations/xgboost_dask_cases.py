@@ -36,6 +36,8 @@ def main(store: str) -> None:
         alone = BarographCallback(store=store, name="alone", quiet=True, log_predictions=3)
         trained = train(alone)
         assert len(trained["history"]["train"]["logloss"]) == 5
+        assert alone.run is None
+        assert alone.view().name == "alone"
         train(alone, rounds=3)
 
         estimator = of_dask.DaskXGBClassifier(

@@ -16,6 +16,7 @@ from barograph.guard import guarded
 from barograph.integrations.lightning.data import LABELS, flattened, length, part_name, split_batch
 from barograph.integrations.lightning.pace import count_samples
 from barograph.integrations.lightning.results import Results
+from barograph.integrations.lightning.shadow import ForwardHook
 from barograph.predictions import prediction_table
 from barograph.run import Run
 
@@ -43,11 +44,11 @@ class Evaluation:
         self._tables = [_Table(loader, rows) for loader in self._loaders]
         self._results = [Results() for _ in self._loaders]
         self._put_out: torch.Tensor | None = None
-        self._handle = module.register_forward_hook(self._keep)
+        self._handle = module.register_forward_hook(ForwardHook(self._keep))
 
-    def _keep(self, module: Any, inputs: Any, output: Any) -> None:
+    def _keep(self, inputs: Any, output: Any) -> None:
         # a strategy that wraps the module calls it for the whole step, which returns None or a loss
-        if isinstance(output, torch.Tensor) and output.ndim and not torch.compiler.is_dynamo_compiling():
+        if isinstance(output, torch.Tensor) and output.ndim:
             self._put_out = output
 
     @guarded
@@ -60,10 +61,10 @@ class Evaluation:
         labels = _among(returned, LABELS)
         if labels is None:
             labels = split_batch(batch)[1]
-        outputs = _rows_of(returned, count)
-        outputs = outputs if outputs is not None else _rows_of(put_out, count)
+        told = _rows_of(returned, count)
+        outputs = told if told is not None else _rows_of(put_out, count)
         if outputs is not None and isinstance(labels, torch.Tensor):
-            self._results[loader_index].add(outputs, labels)
+            self._results[loader_index].add(outputs, labels, is_told=told is not None)
         table = self._tables[loader_index]
         if table.wants_more:
             if outputs is None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+
+from barograph.integrations.lightning.shadow import ForwardHook
 
 _ROWS = 5_000  # layers listed in a summary
 _COLUMNS = ("layer", "type", "input", "output", "parameters", "trainable")
@@ -23,14 +26,11 @@ class Shapes:
         self.seen: dict[str, tuple[str, str]] = {}
         self._handles = []
         for name, layer in _layers(module):
-            self._handles.append(layer.register_forward_hook(self._hook(name)))
+            self._handles.append(layer.register_forward_hook(ForwardHook(partial(self._look, name))))
 
-    def _hook(self, name: str) -> Any:
-        def look(layer: nn.Module, inputs: Any, output: Any) -> None:
-            if not torch.compiler.is_dynamo_compiling() and name not in self.seen:
-                self.seen[name] = shape_of(inputs), shape_of(output)
-
-        return look
+    def _look(self, name: str, inputs: Any, output: Any) -> None:
+        if name not in self.seen:
+            self.seen[name] = shape_of(inputs), shape_of(output)
 
     def close(self) -> None:
         """Take the hooks away."""

@@ -22,9 +22,15 @@ class Results:
 
     def __init__(self) -> None:
         self._sums: Any = None
+        self._is_told = True
 
-    def add(self, outputs: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count a batch. outputs: shape (n,), (n, 1) or (n, k); labels: (n,), (n, 1) or those of the outputs."""
+    def add(self, outputs: torch.Tensor, labels: torch.Tensor, is_told: bool = True) -> None:
+        """Count a batch. outputs: shape (n,), (n, 1) or (n, k); labels: (n,), (n, 1) or those of the outputs.
+
+        is_told: whether the outputs are known to be predictions. Of those that are not, as many as there are classes
+        are taken for that if the last class occurs among the labels; otherwise they may be an embedding.
+        """
+        self._is_told &= is_told
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if outputs.ndim == 2 and outputs.shape[1] == 1:
@@ -45,15 +51,20 @@ class Results:
 
     def figures(self) -> dict[str, float]:
         """The results by name; empty if nothing could be told."""
-        return {} if self._sums is None else self._sums.figures()
+        return self._sums.figures() if self._is_usable() else {}
 
     def confusion(self) -> list[dict[str, int]]:
         """Label, prediction and how often, where that is not never; empty if there are no classes."""
-        matrix = None if self._sums is None else self._sums.matrix()
+        matrix = self._sums.matrix() if self._is_usable() else None
         if matrix is None:
             return []
         places = matrix.nonzero().tolist()
         return [{"label": row, "prediction": column, "count": int(matrix[row, column])} for row, column in places]
+
+    def _is_usable(self) -> bool:
+        if self._sums is None or self._is_told or isinstance(self._sums, _Values):
+            return self._sums is not None
+        return bool(self._sums.matrix()[-1].sum())
 
 
 class _Classes:

@@ -1,7 +1,10 @@
-"""A method of one object, seen each time it is called, where Lightning offers no hook for what we need to know."""
+"""Methods and modules, seen each time they are called, where Lightning offers no hook for what we need to know."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
+
+import torch
 
 _Listener = Callable[..., object]
 
@@ -39,3 +42,22 @@ class Shadow:
             setattr(self._owner, self._name, self._method)
         else:
             delattr(self._owner, self._name)
+
+
+class ForwardHook:
+    """A hook for `register_forward_hook` that is told a module's inputs and output; it must not raise.
+
+    A copy of the module, and one that is loaded from a file, has one that does nothing: users keep copies of a model
+    in the middle of an evaluation. What torch.compile traces is left whole.
+    """
+
+    def __init__(self, listener: Callable[[Any, Any], None]) -> None:
+        self._listener = listener
+
+    def __call__(self, module: Any, inputs: Any, output: Any) -> None:
+        if not torch.compiler.is_dynamo_compiling():
+            self._listener(inputs, output)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a function of the standard library, so that a saved model can be loaded where we are not installed
+        return getattr, (nullcontext(), "__exit__")

@@ -1,5 +1,7 @@
 """Lightning: what a fit is made of and leaves behind: layers, data, results, predictions, checkpoints, weights."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -371,6 +373,36 @@ def test_an_evaluation_has_results_without_being_asked(store: Path, trainer: Fit
     found = [view.metric(f"results/test/{name}").values[0] for name in ("accuracy", "log_loss")]
     assert found == pytest.approx(expected, rel=1e-5)
     assert sum(row[2] for row in view.tables("confusion/test")[0].rows) == 12
+
+
+def test_an_embedding_is_not_taken_for_classes(store: Path, trainer: Fit) -> None:
+    """More outputs than labels know of, which the step did not return, are no predictions."""
+
+    class Net(_Net):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return self.hidden(inputs)
+
+    trainer(callbacks=BarographCallback(), max_epochs=1).fit(Net(), _loader(), _loader())
+    assert not [key for key in _only_run(store).metrics() if key.startswith("results/")]
+
+
+def test_a_copy_of_the_module_made_in_an_evaluation_has_no_hook_of_ours(store: Path, trainer: Fit) -> None:
+    """Users keep the best model so; the copy can be pickled and drags nothing along."""
+    copies = []
+
+    class Net(_Net):
+        def on_validation_epoch_end(self) -> None:
+            copies.append(pickle.dumps(copy.deepcopy(self.out)))
+            trainer_of, self._trainer = self._trainer, None
+            copies.append(pickle.dumps(copy.deepcopy(self)))
+            self._trainer = trainer_of
+
+    Net.__qualname__ = "_Found"  # where pickle looks for a class that was made in a function
+    globals()["_Found"] = Net
+    trainer(callbacks=BarographCallback(), max_epochs=1).fit(Net(), _loader(), _loader())
+    assert len(copies) == 4
+    loaded = pickle.loads(copies[-1])  # our own bytes
+    assert loaded(torch.zeros(2, 4)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("returned", ["tensor", "dictionary", "nothing"])

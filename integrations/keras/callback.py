@@ -11,7 +11,7 @@ import keras
 from barograph.attachment import Attachment
 from barograph.guard import guarded
 from barograph.integrations.keras.batches import Batches
-from barograph.integrations.keras.calls import Call, Watch, after_all, this_call, this_list
+from barograph.integrations.keras.calls import Watch, after_all, this_call, this_list
 from barograph.integrations.keras.checkpoints import Checkpoints
 from barograph.integrations.keras.data import DataSets
 from barograph.integrations.keras.description import describe, describe_model, summary_text
@@ -87,10 +87,14 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         call = this_call()
         batches = Batches(call.batches)
         run = self._attachment.begin(describe(self._model, call, batches, self))
-        self._fit = Fit(self._model, self.params or {}, call.siblings, batches, Watch(call, self._left_fit))
-        self._describe_model(run, self._fit)
-        self._inside.begin(self._model, self._fit.step_of)
-        self._note_what_is_given(run, self._fit, call)
+        data = DataSets(run, self.log_predictions)
+        checkpoints = Checkpoints(run, call.siblings, self.copy_checkpoints)
+        watch = Watch(call, self._left_fit)
+        fit = self._fit = Fit(self._model, self.params or {}, call.siblings, batches, watch, data, checkpoints)
+        self._describe_model(run, fit)
+        self._inside.begin(self._model, fit.step_of)
+        data.begin_fit(call, batches)
+        checkpoints.begin()
 
     @guarded
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -120,10 +124,9 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run.log(fit.end_epoch(logs or {}), step=fit.step)
         self._attachment.reached(fit.step - 1)
         self._describe_model(run, fit)
-        if fit.data is not None:
-            fit.data.end("train")
-            if fit.has_validated:
-                self._predict(run, fit.data, "val", fit.step)
+        fit.data.end("train")
+        if fit.has_validated:
+            fit.data.predict("val", self._model, fit.step)
 
     @guarded
     def on_train_end(self, logs: Logs = None) -> None:
@@ -157,7 +160,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         """The validation of the fit begins, or an evaluation of its own."""
         if self._fit is not None and self._is_own_validation():
             self._visit = None  # what is still here was left by an exception that the user has handled
-            self._begin_validation_data(self._fit)
+            self._fit.data.begin_validation(this_call)
             self._fit.begin_validation()
         else:
             self._begin_visit("test")
@@ -168,8 +171,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if self._visit is None:
             if self._fit is not None:
                 self._fit.end_validation()
-                if self._fit.data is not None:
-                    self._fit.data.end("val")
+                self._fit.data.end("val")
             return
         self._end_visit("test", {f"test/{name}": value for name, value in (logs or {}).items()})
 
@@ -206,34 +208,6 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run.log_text("model/summary", summary_text(settings["model"], rows))
 
     @guarded
-    def _note_what_is_given(self, run: Run, fit: Fit, call: Call) -> None:
-        """The data of the fit, and what it goes on from."""
-        fit.checkpoints = Checkpoints(run, fit.siblings, self.copy_checkpoints)
-        fit.data = DataSets(run, self.log_predictions)
-        given = call.arguments
-        if given:
-            fit.data.begin("train", fit.batches, given.get("x"), given.get("y"), given.get("sample_weight"))
-            validation = given.get("validation_data")
-            if validation is not None:
-                fit.data.begin("val", None, *keras.utils.unpack_x_y_sample_weight(validation))
-
-    def _begin_validation_data(self, fit: Fit) -> None:
-        """The first validation of a fit, whose data may be no arrays."""
-        if fit.data is not None and fit.data.is_new("val"):
-            call = this_call()
-            fit.data.begin("val", Batches(call.batches), call.arguments.get("x"))
-
-    @guarded
-    def _predict(self, run: Run, data: DataSets, name: str, step: int) -> None:
-        if not self.log_predictions:
-            return
-        rows = data.rows.get(name)
-        if rows:
-            rows.log(run, self._model, name, step)
-        elif data.wants_word(name):
-            run.event("predictions_missing", dataset=name, reason="its rows are not to be seen before they are used")
-
-    @guarded
     def _keep_model(self, run: Run, fit: Fit) -> None:
         """The digest of the weights that the fit ends with, and the model itself if that is wanted."""
         run.log_weights(final_weights(fit.model), fit.step)
@@ -261,8 +235,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._inside.end()
         fit.watch.end()
         fit.look_for_checkpoints(is_last=True)
-        if fit.data is not None:
-            fit.data.end()
+        fit.data.end()
         if self.run is not None:
             self.run.event(
                 "fit_end", reason=reason, epochs=fit.epochs_done, steps=fit.step - fit.first_step,
@@ -308,16 +281,14 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         return callbacks is None or (self._fit is not None and self._fit.watch.is_of(callbacks))
 
     def _begin_visit(self, name: str) -> None:
-        call = this_call()
+        call, run = this_call(), self.run
         inside_fit = self._fit is not None and self._fit.watch.is_running()
-        if not inside_fit:
+        if run is None or not inside_fit:
             self._leave()
-            self._attachment.begin()
+            run = self._attachment.begin()
         watch = None if inside_fit else Watch(call, self._left_visit)
-        batches = Batches(call.batches)
-        data = DataSets(self.run, self.log_predictions) if self.run is not None else None
-        if data is not None and call.arguments:
-            data.begin(name, batches, *(call.arguments.get(one) for one in ("x", "y", "sample_weight")))
+        batches, data = Batches(call.batches), DataSets(run, self.log_predictions)
+        data.begin_visit(name, call, batches)
         self._visit = _Visit(time.perf_counter(), batches, data, watch)
 
     def _end_visit(self, name: str, metrics: dict[str, Any]) -> None:
@@ -332,10 +303,9 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             metrics[f"throughput/{name}_samples_per_s"] = samples / duration_s
         step = self._fit.step if self._fit is not None else run.steps_done
         run.log(metrics, step=step)
-        if visit.data is not None:
-            visit.data.end()
-            if name == "test":
-                self._predict(run, visit.data, name, step)
+        visit.data.end()
+        if name == "test":
+            visit.data.predict(name, self._model, step)
         if visit.watch is not None:
             visit.watch.end()
             self._attachment.end("finished", f"{name}_end")
@@ -381,5 +351,5 @@ class _Visit(NamedTuple):
 
     began_s: float
     batches: Batches
-    data: DataSets | None
+    data: DataSets
     watch: Watch | None

@@ -75,7 +75,7 @@ class _Last(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ann
 
     def __init__(self, callbacks: CallbackList, action: Callable[[], None]) -> None:
         super().__init__()
-        self._callbacks = callbacks
+        self._callbacks = weakref.ref(callbacks)  # it must die with its call, see above
         self._action: Callable[[], None] | None = action
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -83,7 +83,8 @@ class _Last(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ann
         action, self._action = self._action, None
         if action is not None:
             action()
-        others = self._callbacks.callbacks  # is being gone through: only its end may be taken away
+        callbacks = self._callbacks()
+        others = callbacks.callbacks if callbacks is not None else []  # is gone through: only its end may be taken away
         while others and isinstance(others[-1], _Last) and others[-1]._action is None:
             others.pop()
 

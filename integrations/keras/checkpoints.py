@@ -28,10 +28,16 @@ class Checkpoints:
         self.run, self._copy = run, copy
         self._savers = [one for one in siblings if isinstance(one, keras.callbacks.ModelCheckpoint)]
         self._backups = [one for one in siblings if isinstance(one, keras.callbacks.BackupAndRestore)]
-        self._known = {path: stamp for saver in self._savers for path, stamp in _files(_pattern(saver.filepath))}
+        self._known: dict[str, _Stamp] = {}
         self._best: dict[int, float] = {}
-        for path, _ in self._backed_up():  # Keras goes on with it
-            run.use_artifact(path, "checkpoint")
+
+    @guarded
+    def begin(self) -> None:
+        """A fit begins: what is there already is not its own, and a backup is what it goes on from."""
+        for saver in self._savers:
+            self._known.update(_files(_pattern(saver.filepath)))
+        for path, _ in self._backed_up():
+            self.run.use_artifact(path, "checkpoint")
 
     @guarded
     def look(self, step: int, epoch: int, logs: Mapping[str, Any]) -> None:

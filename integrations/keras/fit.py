@@ -25,16 +25,23 @@ class Fit:
     """
 
     def __init__(
-        self, model: Any, parameters: Mapping[str, Any], siblings: list[Any], batches: Batches, watch: Watch
+        self,
+        model: Any,
+        parameters: Mapping[str, Any],
+        siblings: list[Any],
+        batches: Batches,
+        watch: Watch,
+        data: DataSets,
+        checkpoints: Checkpoints,
     ) -> None:
         self.model = model
         self.siblings = siblings
         self.batches = batches
         self.watch = watch
+        self.data = data
+        self.checkpoints = checkpoints
         self.epochs: int | None = parameters.get("epochs")
         self.batches_per_epoch: int | None = parameters.get("steps")
-        self.data: DataSets | None = None
-        self.checkpoints: Checkpoints | None = None
         self.batches_per_call = int(getattr(model, "steps_per_execution", None) or 1)
         self.is_described = False
         self.is_started = False
@@ -111,7 +118,7 @@ class Fit:
 
     def look_for_checkpoints(self, is_last: bool = False) -> None:
         """Note what other callbacks have saved by now. is_last: the fit is over."""
-        if self.checkpoints is not None and self.is_started:
+        if self.is_started:
             look = self.checkpoints.end if is_last else self.checkpoints.look
             look(self.step, self.epoch, self.logs)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .arrays import column_of_array
 from .cells import Cells, Codes, Numbers, Stored, Texts, codes_of, texts_of
+from .objects import bytes_of
 from .table import Column, Table
 
 _ARROW_NUMBERS = {"halffloat": "float16", "float": "float32", "double": "float64", "bool": "bool"}
@@ -104,10 +105,8 @@ def _pandas_sparse(name: str, array: Any) -> Column:
 
 def _holds_texts(series: Any) -> bool:
     """Whether an object column holds texts and missing values only: it then equals a column of texts."""
-    kinds = set(map(type, np.asarray(series, dtype=object).tolist()))
-    return all(issubclass(kind, (str, type(None))) or kind.__name__ in ("NAType", "float") for kind in kinds) and (
-        float not in kinds or bool(series[series.map(type) == float].isna().all())
-    )
+    cells = np.asarray(series, dtype=object).tolist()
+    return set(map(type, cells)) <= {str} or all(isinstance(cell, str) or bytes_of(cell) is None for cell in cells)
 
 
 # -- polars ----------------------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from barograph.errors import StoreError
 from barograph.store.files import open_regular
 
 from .hashing import Words
@@ -61,9 +61,13 @@ def store_key(store_path: Path) -> Key | None:
                 secret = file.read(_SECRET_BYTES + 1)
             return Key(secret) if len(secret) == _SECRET_BYTES else None
         except FileNotFoundError:
-            with suppress(FileExistsError):
+            try:
                 _make(path)
-        except OSError:
+            except FileExistsError:
+                continue
+            except OSError:
+                return None
+        except (OSError, StoreError):
             return None
     return None
 

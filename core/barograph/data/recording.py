@@ -130,7 +130,7 @@ class Datasets:
         self._stop, self._threads = threading.Event(), []
 
     def _stored(self, contents: list[bytes]) -> list[str]:
-        """The names of objects with these contents; none if the disk refuses them, which leaves the record its figures."""
+        """The names of objects with these contents; none if the disk refuses them: the figures are kept without."""
         try:
             return [self._objects.put(content) for content in contents]
         except OSError:

@@ -105,7 +105,7 @@ class Sketch:
     def repeated(self) -> float:
         """How many rows are there again, beyond the first of each content; exact at level 0, else estimated."""
         seen = int(self.counts.sum())
-        return self.rows * (1 - len(self.keyed) / seen) if seen else 0.0
+        return self.rows * (seen - len(self.keyed)) / seen if seen else 0.0
 
     def overlap(self, other: Sketch) -> Overlap | None:
         """What it shares with another; None if they were keyed with different secrets."""

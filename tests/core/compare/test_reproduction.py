@@ -163,3 +163,47 @@ def _state(folder: Path) -> str:
     """What git says of a working copy, its worktrees and branches."""
     asked = [["status", "--porcelain"], ["worktree", "list"], ["branch", "--all"], ["stash", "list"]]
     return "".join(subprocess.check_output(["git", *one], cwd=folder, text=True) for one in asked) + sys.platform
+
+
+CELLS = """
+import types, sys
+cells = ["", "import numpy as np\\nimport barograph", "np.random.seed(4)",
+         "with barograph.init(quiet=True) as run:\\n    run.log({'train/loss': np.random.normal()})"]
+shell = types.SimpleNamespace(history_manager=types.SimpleNamespace(input_hist_raw=cells))
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: shell)
+sys.modules["ipykernel"] = types.SimpleNamespace()
+for cell in cells:
+    exec(cell)
+"""
+
+
+def test_the_cells_of_a_notebook_are_run_in_their_order(make_project: Any) -> None:
+    """As one script, which the notes say."""
+    project = make_project(train=CELLS)
+    found = _again(project, project.train())
+    assert _kind(found) == "identical"
+    assert any("notebook" in note for note in found.notes)
+
+
+RANKS = """
+import torch.distributed as dist
+import barograph
+
+dist.init_process_group("gloo")
+with barograph.init(quiet=True) as run:
+    for step in range(3):
+        run.log({"train/loss": (dist.get_rank() + 1.0) / (step + 1)}, step=step)
+dist.destroy_process_group()
+"""
+
+
+def test_a_run_of_several_processes_is_compared_rank_by_rank(make_project: Any) -> None:
+    """It is started by torchrun again."""
+    pytest.importorskip("torch")
+    project = make_project(train=RANKS)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py")
+    view = project.train(command=launcher)
+    found = _again(project, view)
+    assert _kind(found) == "identical"
+    assert found.run is not None
+    assert found.run.ranks == [0, 1]

@@ -74,6 +74,11 @@ def classes_of(estimator: Any) -> Any:
     return classes if isinstance(classes, np.ndarray) and classes.ndim == 1 else None
 
 
+def is_tree(estimator: Any) -> bool:
+    """Whether it is a decision tree; others call the tree of their neighbours `tree_`."""
+    return hasattr(getattr(estimator, "tree_", None), "n_leaves")
+
+
 def declared_parts(estimator: Any) -> list[tuple[str, Any]]:
     """The named estimators that a pipeline, column transformer, union, vote or stack was given; else none."""
     for attribute in ("steps", "transformers", "transformer_list", "estimators"):

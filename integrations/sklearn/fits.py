@@ -125,8 +125,11 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
 def _keep(recorder: Recorder, call: Call, fitted: Fitted, step: int) -> str | None:
     """Digest the data and what was learned from it, and store the model of the first fits; what became of that."""
     recorder.describe_data("train", call.argument("X", 1), call.argument("y", 2))
-    recorder.run.log_weights(learned_arrays(call.estimator), step)
-    return keep_model(recorder.run, call, fitted.label or "model", step) if fitted.has_summary else None
+    arrays = learned_arrays(call.estimator)
+    recorder.run.log_weights(arrays, step)
+    if not fitted.has_summary:
+        return None
+    return keep_model(recorder.run, call, fitted.label or "model", step, sum(one.nbytes for one in arrays.values()))
 
 
 def _measure(recorder: Recorder, call: Call, fitted: Fitted) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import pickle
 import sys
 import tempfile
 from pathlib import Path
@@ -21,25 +22,28 @@ from barograph.run import Run
 
 # Without being asked a model is kept if that is a hundredth of its fit's work, or nearly none.
 _SMALL_BYTES = 256 * 1024
-_BYTES_A_SECOND = 2 * 1024 * 1024  # of fit; pickling and storing take about 5 ms for 2 MiB
+_BYTES_A_SECOND = 512 * 1024  # of fit; pickling and storing take about 10 ms for each MiB
 _MOST_NAMES = 1000
 _JOBLIB_WARNING = (
-    "joblib files run code when they are loaded: load them only from a store that you trust, with the same "
-    "scikit-learn. pip install skops for a format that does not."
+    "a joblib file runs code when it is loaded: load it only from a store that you trust, with the same scikit-learn. "
+    "log_model=True with skops installed keeps a format that does not."
 )
 
 
-def keep_model(run: Run, call: Call, label: str, step: int) -> str:
-    """Store the model that a fit has made; "kept", or why not."""
+def keep_model(run: Run, call: Call, label: str, step: int, least_bytes: int) -> str:
+    """Store the model that a fit has made; "kept", or why not. least_bytes: of its arrays alone."""
     wished = call.options.log_model
     if wished is False:
         return "not asked for"
     model = fitted_attributes(call.estimator).get("best_estimator_", call.estimator)
     limit_bytes = None if wished else max(_SMALL_BYTES, int(call.seconds * _BYTES_A_SECOND))
+    too_large = f"larger than {limit_bytes} bytes; log_model=True keeps it"
+    if limit_bytes is not None and least_bytes > limit_bytes:
+        return too_large
     try:
         data, about = _encode(model, limit_bytes, may_import=wished is True)
     except _TooLargeError:
-        return f"larger than {limit_bytes} bytes; log_model=True keeps it"
+        return too_large
     except Exception as error:  # noqa: BLE001  # a lambda in a transformer, say: the model cannot be pickled
         return f"cannot be pickled: {type(error).__name__}: {error}"[:500]
     about["signature"] = signature(model, call.argument("X", 1), call.argument("y", 2))
@@ -92,10 +96,8 @@ class _Bounded(io.BytesIO):
 
 
 def _encode(model: Any, limit_bytes: int | None, may_import: bool) -> tuple[bytes, dict[str, Any]]:
-    import joblib
-
     file = _Bounded(limit_bytes)
-    joblib.dump(model, file)
+    pickle.Pickler(file, protocol=5).dump(model)  # joblib loads it, and would take ten times as long to write it
     about = {"scikit-learn": sklearn.__version__, "class": f"{type(model).__module__}.{type(model).__qualname__}"}
     if "skops.io" in sys.modules or (may_import and importlib.util.find_spec("skops") is not None):
         from skops import io as safe

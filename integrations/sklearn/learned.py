@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from barograph.integrations.sklearn.estimators import fitted_attributes, fitted_parts
+from barograph.integrations.sklearn.estimators import fitted_attributes, fitted_parts, is_tree
 from barograph.run import Run
 from barograph.tensors.compute import of_arrays
 
@@ -127,8 +127,8 @@ def _add_coefficients(found: Learned, attributes: dict[str, Any]) -> None:
 def _add_trees(found: Learned, estimator: Any, attributes: dict[str, Any]) -> None:
     members = attributes.get("estimators_", [])
     members = members.ravel() if isinstance(members, np.ndarray) else members
-    members = [estimator] if "tree_" in attributes else list(members)[:_MOST_TREES]
-    trees = [member.tree_ for member in members if hasattr(member, "tree_")]
+    members = [estimator] if is_tree(estimator) else list(members)[:_MOST_TREES]
+    trees = [member.tree_ for member in members if is_tree(member)]
     if not trees:
         return
     depths, leaves = (np.array([getattr(tree, name) for tree in trees]) for name in ("max_depth", "n_leaves"))

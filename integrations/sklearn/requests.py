@@ -16,15 +16,16 @@ from sklearn.base import clone
 from sklearn.model_selection import learning_curve
 
 from barograph.integrations.sklearn.calls import unheard
-from barograph.integrations.sklearn.estimators import fitted_attributes, fitted_parts, learner, shape_of
+from barograph.integrations.sklearn.estimators import fitted_attributes, fitted_parts, is_tree, learner, shape_of
 from barograph.integrations.sklearn.evaluation import MOST_ROWS, Outputs
 from barograph.integrations.sklearn.searches import Tried, cross_validation
 
 # An unasked prediction takes at most a tenth of the fit, and at most so long at all, or of a long fit such a share.
 _SHARE_OF_FIT = 0.1
 _CHEAP_S = 0.005
-_SHARE_OF_LONG_FIT = 0.005
+_SHARE_OF_LONG_FIT = 0.003
 _SHORTEST_FIT_S = 0.005  # below, the call alone may take a tenth of it
+_TREE_S = 1e-4  # that a tree takes for the first rows
 _FIRST_ROWS, _GROWTH = 256, 8  # what is predicted first, and how much more each time
 # Whose predictions are far cheaper than their fits, unlike those of neighbours, kernels and processes; and which steps
 # before them draw no random numbers and run no code of the user's.
@@ -54,12 +55,11 @@ def training_outputs(estimator: Any, X: Any, fit_s: float, wished: bool | None) 
         with on_our_own():
             chances = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
             return Outputs(estimator.predict(X), chances)
-    if fit_s < _SHORTEST_FIT_S or not _is_quick(estimator) or not hasattr(X, "shape"):
+    allowed_s = min(_SHARE_OF_FIT * fit_s, max(_CHEAP_S, _SHARE_OF_LONG_FIT * fit_s))
+    if fit_s < _SHORTEST_FIT_S or not hasattr(X, "shape") or not _is_quick(estimator, allowed_s):
         return None
     with on_our_own():
-        said = _predict_within(
-            estimator, X, rows, min(_SHARE_OF_FIT * fit_s, max(_CHEAP_S, _SHARE_OF_LONG_FIT * fit_s))
-        )
+        said = _predict_within(estimator, X, rows, allowed_s)
     return None if said is None else Outputs(said)
 
 
@@ -83,14 +83,15 @@ def _piece(X: Any, begin: int, end: int) -> Any:
     return X.iloc[begin:end] if hasattr(X, "iloc") else X[begin:end]
 
 
-def _is_quick(estimator: Any) -> bool:
+def _is_quick(estimator: Any, allowed_s: float) -> bool:
     model = fitted_attributes(estimator).get("best_estimator_", estimator)
     last = learner(model)
     parts = [part for part in _all_parts(model) if part is not last]
     members = np.ravel(np.asarray(getattr(last, "estimators_", ()), dtype=object))
     return (
         _room(last) in _QUICK
-        and all(hasattr(member, "tree_") for member in members[:1])
+        and len(members) * _TREE_S < allowed_s
+        and all(is_tree(member) for member in members[:1])
         and all(_room(part) in _HARMLESS and not hasattr(part, "func") for part in parts)
     )
 

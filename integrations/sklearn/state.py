@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barograph.integrations.sklearn.estimators import fitted_attributes, fitted_parts
+from barograph.integrations.sklearn.estimators import fitted_attributes, fitted_parts, is_tree
 
 _DEEPEST = 6
 _LARGEST_BYTES = 256 * 1024 * 1024  # of one array; a nearest-neighbour model is its training data
@@ -31,8 +31,8 @@ def _arrays(estimator: Any, prefix: str, depth: int) -> Iterator[tuple[str, NDAr
     for name, part in fitted_parts(estimator) if depth < _DEEPEST else ():
         yield from _arrays(part, f"{prefix}{name}.", depth + 1)
     members = list(np.ravel(np.asarray(attributes.get("estimators_", ()), dtype=object)))
-    members += [estimator] if hasattr(estimator, "tree_") else []
-    trees = [member.tree_ for member in members if hasattr(member, "tree_")]
+    members += [estimator] if is_tree(estimator) else []
+    trees = [member.tree_ for member in members if is_tree(member)]
     for name in _NODES if trees else ():
         yield f"{prefix}trees.{name}", np.concatenate([np.ravel(getattr(tree, name)) for tree in trees])
     if not trees and depth < _DEEPEST and not fitted_parts(estimator):

@@ -106,6 +106,7 @@ class _Listener:
         self._consoles: list[Console] = []
         self._printed: deque[tuple[str, float, str]] = deque()
         self._taken: list[tuple[Any, Callable[[str], Any], Callable[[str], Any] | None]] = []
+        self._installed = 0  # how often: what stays below somebody else's must not hear a second time
         self._is_awake = False
         self._woken = threading.Lock()  # locked while nothing was printed
         self._woken.acquire()
@@ -158,9 +159,11 @@ class _Listener:
             self._taken.append((stream, write, before))
 
     def _listening(self, name: str, original: Callable[[str], Any]) -> Callable[[str], Any]:
+        installed = self._installed
+
         def write(text: str, /) -> Any:
             result = original(text)
-            if self._consoles:
+            if self._consoles and self._installed == installed:
                 self._printed.append((name, time(), text))
                 if not self._is_awake:
                     self._wake()
@@ -177,6 +180,7 @@ class _Listener:
                 else:
                     stream.write = before
         self._taken = []
+        self._installed += 1
 
     def _wake(self) -> None:
         self._is_awake = True

@@ -70,7 +70,7 @@ _AFTER_A_DIGIT = (":AA", "Q~")
 _BODIES = {beginning: body for listed, body in _BEGINNINGS for beginning in listed.split()}
 _SHORTEST = 15
 # Where tokens are looked for: nothing shorter is one, and most words are.
-_RUN = re.compile(rf"[\w.~+/=:@%-]{{{_SHORTEST},}}")
+_RUN = re.compile(rf"[\w.~+/=:@%\\-]{{{_SHORTEST},}}")
 # What begins like anything else is only looked for in longer runs.
 _LONG_RUN = re.compile(r"[\w.-]{32,}")
 _WITHOUT_BEGINNING = (
@@ -137,7 +137,8 @@ def _hide_tokens(text: str) -> str:
     pieces, kept_to = [], 0
     for start, length, beginning in sorted(found):  # of two at one place the longer one first: it says more
         before = text[start - 1 : start]
-        fits = before.isdecimal() if beginning in _AFTER_A_DIGIT else not before.isalnum()
+        is_escape = before in ("n", "r", "t") and text[start - 2 : start - 1] == "\\"  # the end of a line inside a text
+        fits = before.isdecimal() if beginning in _AFTER_A_DIGIT else is_escape or not before.isalnum()
         # What is no token is in the middle of a word, or inside the token before.
         if fits and start >= kept_to and (body := re.compile(_BODIES[beginning]).match(text, start - length)):
             pieces += [text[kept_to : start - length], REDACTED]

@@ -135,6 +135,14 @@ def test_headers_of_requests_are_hidden(scheme: str) -> None:
     assert redact({"auth": f"{scheme} authentication"}) == {"auth": f"{scheme} authentication"}
 
 
+def test_a_token_behind_the_end_of_a_line_that_is_written_out_is_hidden() -> None:
+    """As in the repr of a text, or in JSON inside JSON; in the middle of a word it stays."""
+    token = "gh" + f"p_{made(36)}"
+    for text in (repr(f"first\n{token}"), repr(f"a\t{token}"), json.dumps(json.dumps(f"x\r\n{token}"))):
+        assert token[-12:] not in redact_text(text)
+    assert redact_text(f"n{token}") == f"n{token}"
+
+
 def test_what_surrounds_a_secret_stays() -> None:
     """The beginning says which kind it was; the rest of the text is as it was."""
     assert redact_text("token gh" + f"p_{made(36)}, step 3") == "token gh" + "p_[redacted], step 3"

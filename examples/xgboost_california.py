@@ -54,7 +54,9 @@ def main() -> None:
         evals=[(train, "train"), (valid, "valid")],
         early_stopping_rounds=15,
         verbose_eval=False,
-        callbacks=[BarographCallback(project="california", config={"data": {"name": "drawn houses"}})],
+        callbacks=[
+            BarographCallback(project="california", config={"data": {"name": "drawn houses"}}, log_predictions=8)
+        ],
     )
 
     predicted = booster.predict(test, iteration_range=(0, booster.best_iteration + 1))

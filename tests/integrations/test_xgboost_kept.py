@@ -395,3 +395,43 @@ def test_every_set_is_described_once(tmp_path: Path) -> None:
             xgboost.train(PARAMS, training, 2, evals=evals, verbose_eval=False, callbacks=[BarographCallback()])
     rows = {data.name: data.rows for data in view().datasets()}
     assert rows == {"train": SPLIT, "known": SPLIT, "valid": 400 - SPLIT}
+
+
+def test_labels_that_were_set_anew_are_data_of_their_own() -> None:
+    """A matrix is only taken for known while its labels and weights are the same."""
+    training, _ = matrices()
+    with barograph.init():
+        for labels in (training.get_label(), training.get_label(), np.zeros(SPLIT)):
+            training.set_label(labels)
+            xgboost.train(PARAMS, training, 1, callbacks=[BarographCallback()])
+    assert len(view().records("dataset")) == 2
+
+
+def test_data_in_external_memory_is_described(tmp_path: Path) -> None:
+    """As far as XGBoost lets it be read, and rows are found in it for predictions."""
+    inputs, labels = draw()
+
+    class Batches(xgboost.DataIter):
+        def __init__(self) -> None:
+            self.at = 0
+            super().__init__(cache_prefix=str(tmp_path / "cache"))
+
+        def next(self, input_data: Any) -> bool:
+            part = slice(100 * self.at, 100 * self.at + 100)
+            self.at += 1
+            if self.at <= 4:
+                input_data(data=inputs[part], label=labels[part])
+            return self.at <= 4
+
+        def reset(self) -> None:
+            self.at = 0
+
+    data = xgboost.DMatrix(Batches())
+    xgboost.train(
+        {**PARAMS, "tree_method": "hist"}, data, 2, evals=[(data, "all")], verbose_eval=False,
+        callbacks=[BarographCallback(log_predictions=3)],
+    )  # fmt: skip
+    run = view()
+    assert [found.name for found in run.datasets()] == ["all"]
+    assert run.config["data"]["rows"] == 400
+    assert len(run.tables("predictions/all")[-1].rows) == 3

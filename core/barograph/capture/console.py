@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
-from barograph.capture.redaction import redact_long
+from barograph.capture.redaction import redact_long, redact_text
 from barograph.capture.screen import Row, Screen
 
 _BATCH_S = 0.5  # what a kill may lose, and how often a program that prints much is written down
@@ -36,7 +36,7 @@ class Console:
         self.tell = tell
         self.report = report
         self._left = limit
-        self._screens = {name: Screen() for name in _STREAMS}
+        self._screens = {name: Screen(redact_text) for name in _STREAMS}
         self._tail: deque[tuple[str, Row]] = deque(maxlen=_TAIL_LINES)
         self._missing = 0
         self._all_at_s = monotonic() + _OPEN_EVERY_S

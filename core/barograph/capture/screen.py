@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 _KEPT_LINES = 200  # above the cursor, within its reach
@@ -34,10 +35,12 @@ class _Line:
 class Screen:
     """One stream's lines. Text goes where a terminal's cursor is: after "\\r" at the beginning, upwards by escapes.
 
-    Colours and titles are left out. A line of more than 4,096 characters is cut.
+    Colours and titles are left out. A line of more than 4,096 characters is cut. hide: takes the secrets out of a text;
+    asked before a part of a line is overwritten, since nobody could tell the rest of a token from any other text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hide: Callable[[str], str] = str) -> None:
+        self._hide = hide
         self._lines: deque[_Line] = deque([_Line(0)], maxlen=_KEPT_LINES)
         self._row = 0  # of the cursor, from the last line up
         self._column = 0
@@ -80,6 +83,7 @@ class Screen:
         end = self._column + len(text)
         if self._column < len(line.text):
             line.is_rewritten = True
+            line.text = self._hide(line.text)
         line.text = line.text[: self._column].ljust(self._column) + text + line.text[end:]
         line.time_s = time_s
         self._changed[line.number] = line

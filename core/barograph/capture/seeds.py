@@ -14,6 +14,8 @@ from typing import Any
 
 import xxhash
 
+from barograph.capture.redaction import redact_text
+
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
@@ -106,7 +108,7 @@ def _is_fresh(first_word: int) -> bool:
 
 def _seeds() -> _Facts:
     for name in ("PL_GLOBAL_SEED", "PYTHONHASHSEED"):
-        yield name, lambda name=name: os.environ.get(name)
+        yield name, lambda name=name: _variable(name)
     torch = sys.modules.get("torch")
     if torch is not None:
         yield "torch", lambda: torch.initial_seed() if torch.initial_seed() < _SMALL_SEED else None
@@ -117,7 +119,7 @@ def _seeds() -> _Facts:
 
 def _switches() -> _Facts:
     for name in _DETERMINISM_VARIABLES:
-        yield name, lambda name=name: os.environ.get(name)
+        yield name, lambda name=name: _variable(name)
     yield "hash_randomization", lambda: bool(sys.flags.hash_randomization)
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -142,7 +144,7 @@ def _switches() -> _Facts:
 
 def _threads() -> _Facts:
     for name in _THREAD_VARIABLES:
-        yield name, lambda name=name: os.environ.get(name)
+        yield name, lambda name=name: _variable(name)
     yield "cores", lambda: len(os.sched_getaffinity(0))
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -152,6 +154,11 @@ def _threads() -> _Facts:
     if config is not None:
         yield "tensorflow.intra", config.get_intra_op_parallelism_threads
         yield "tensorflow.inter", config.get_inter_op_parallelism_threads
+
+
+def _variable(name: str) -> str | None:
+    value = os.environ.get(name)
+    return None if value is None else redact_text(value)
 
 
 def _keras_attribute(name: str) -> Any:

@@ -22,6 +22,7 @@ from .table import Column, Table
 
 MOST_FEATURES = 512  # that are told apart; a column of more (the pixels of a picture) is one distribution
 _MOST_CATEGORIES = 2000  # a column of more different texts is no category
+_SMALL = 1 << 14  # words below it are counted in a table
 _KEPT_CATEGORIES = 200  # of which the counts are kept, the most frequent ones
 
 
@@ -231,9 +232,14 @@ class Counts:
 
     def add(self, words: Words) -> None:
         """Count some words."""
-        if self.is_over:
+        if self.is_over or not len(words):
             return
-        values, counts = np.unique(words, return_counts=True)
+        if int(words.max()) < _SMALL:  # without sorting them, which takes twenty times as long
+            every = np.bincount(words.astype(np.intp))
+            values = np.flatnonzero(every)
+            counts = every[values]
+        else:
+            values, counts = np.unique(words, return_counts=True)
         self.is_over = len(values) > self._most
         if not self.is_over:
             for value, count in zip(values.tolist(), counts.tolist(), strict=True):

@@ -24,6 +24,8 @@ def digest_of_weights(weights: Mapping[str, object]) -> dict[str, Any]:
     elements = size_bytes = 0
     for name in sorted(map(str, weights)):
         value = weights[name]
+        if value is None:  # a layer without a bias
+            continue
         if isinstance(value, (bytes, bytearray, memoryview)):
             each[name] = xxhash.xxh3_128_hexdigest(value)
             size_bytes += memoryview(value).nbytes

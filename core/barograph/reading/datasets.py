@@ -77,9 +77,7 @@ class DatasetView:
                 found.append(drift_of_numbers(name, mine[name], others[name], missing))
             elif (counts := _counts(entry)) and (other_counts := _counts(again)):
                 found.append(drift_of_counts(name, counts, other_counts, missing))
-        balances = [_counts(one.labels.get("balance")) for one in (self, other)]
-        if balances[0] and balances[1]:
-            found.append(drift_of_counts("labels", balances[0], balances[1]))
+        found.append(self._drift_of_labels(other))
         return sorted((one for one in found if one is not None), key=lambda one: -one.psi)
 
     def sketch(self) -> Sketch | None:
@@ -97,9 +95,13 @@ class DatasetView:
         listed = features if isinstance(features, list) else []
         return {str(one.get("name")): one for one in listed if isinstance(one, dict)}
 
-    def distributions(self) -> dict[str, Statistics]:
-        """The statistics, with histograms, of each feature that is a number, as far as they are there."""
-        names = self.profile.get("distributions")
+    def distributions(self, part: str = "inputs") -> dict[str, Statistics]:
+        """The statistics, with histograms, of each feature that is a number, as far as they are there.
+
+        part: "inputs", "labels" or "weights".
+        """
+        profile = self.profile if part == "inputs" else _dict(getattr(self, part).get("profile"))
+        names = profile.get("distributions")
         found: dict[str, Statistics] = {}
         for name in names if isinstance(names, list) else []:
             try:
@@ -108,6 +110,14 @@ class DatasetView:
             except (StoreError, OSError, ValueError):
                 continue
         return found
+
+    def _drift_of_labels(self, other: DatasetView) -> Drift | None:
+        """How the balance of the classes differs, or the distribution of a target that is a number."""
+        one, two = (_counts(view.labels.get("balance")) for view in (self, other))
+        if one and two:
+            return drift_of_counts("labels", one, two)
+        numbers, others = (list(view.distributions("labels").values()) for view in (self, other))
+        return drift_of_numbers("labels", numbers[0], others[0], (0.0, 0.0)) if numbers and others else None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything that was recorded of it. Any: JSON."""

@@ -14,6 +14,7 @@ from barograph.data.fingerprint import Scan
 from barograph.data.sources import parts_of
 
 from .reading_in import ordered, scan_of, unordered
+import itertools
 
 X = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
 Y = np.arange(500) % 3
@@ -35,7 +36,7 @@ def test_the_order_of_the_rows_counts_for_one_of_the_two() -> None:
         lambda: X[:, ::-1],
         lambda: X.reshape(500, 2, 3),
         lambda: np.where(np.arange(500)[:, None] == 77, np.nextafter(X, np.float32(9)), X),
-        lambda: np.where(X == X[3, 2], np.float32(np.nan), X),
+        lambda: np.where(X[3, 2] == X, np.float32(np.nan), X),
         lambda: X.view(np.int32),
         lambda: pd.DataFrame(X),
     ],
@@ -74,7 +75,7 @@ def test_where_blocks_end_makes_no_difference(ends: list[int]) -> None:
     """Any division into batches, empty ones as well, gives the fingerprints of the whole."""
     scan = Scan()
     edges = [0, *sorted(ends), 500]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         scan.add(parts_of(X[start:stop], Y[start:stop]), 0, stop - start)  # type: ignore[arg-type]  # arrays are tables
     assert scan.fingerprint() == scan_of(X, Y).fingerprint()
 

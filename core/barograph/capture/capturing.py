@@ -132,10 +132,10 @@ class Capturing:
         from barograph.store.objects import Objects
 
         objects, git = Objects(self._store), repository_of(self._entry["path"], self._folder)
-        root = None if git is None else git["root"]
-        if root is not None and (changes := capture_changes(Path(root), Copies(objects, self._pace), self._store)):
+        if git and (changes := capture_changes(Path(git["root"]), Copies(objects, self._pace), self._store)):
             self._tell({"git": git | changes})
-        sources = Sources(project_root(self._entry, root, self._folder), Copies(objects, self._pace))
+        root = project_root(self._entry, git["root"] if git else None, self._folder)
+        sources = Sources(root, Copies(objects, self._pace))
         notebook = Notebook(Copies(objects, self._pace), self._cell)
         self._tell_news({"sources": sources.look(), "notebook": notebook.look()})
         self._looks = [lambda: {"sources": sources.look()}, lambda: {"notebook": notebook.look()}]

@@ -146,7 +146,7 @@ class _Listener:
 
     def _take_streams(self) -> None:
         for name in _STREAMS:
-            stream = getattr(sys, name, None)
+            stream: Any = getattr(sys, name, None)
             original = getattr(stream, "write", None)
             if original is None or any(stream is taken for taken, _, _ in self._taken):
                 continue

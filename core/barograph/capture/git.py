@@ -125,7 +125,7 @@ def ask_git(root: Path, timeout_s: float = 20.0) -> Status | None:
     return Status(facts, changed)
 
 
-def run_git(root: Path, *arguments: str, timeout_s: float = 20.0, given: bytes | None = None) -> bytes | None:
+def run_git(root: Path, *arguments: str, timeout_s: float = 20.0, given: bytes = b"") -> bytes | None:
     """What git answers, from a background thread; None if it is not installed, refuses or takes longer.
 
     Nothing is written into the repository, its file watcher is not started, and Ctrl-C on the terminal does not reach
@@ -136,7 +136,6 @@ def run_git(root: Path, *arguments: str, timeout_s: float = 20.0, given: bytes |
     # What a hook that started us says about another repository must not decide here.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root)]
-    source = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
     try:
         answer = subprocess.run(
             [*command, *arguments],
@@ -146,11 +145,11 @@ def run_git(root: Path, *arguments: str, timeout_s: float = 20.0, given: bytes |
             timeout=timeout_s,
             check=True,
             start_new_session=True,
-            **source,
+            input=given,
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return bytes(answer.stdout)
+    return answer.stdout
 
 
 def _changed(entry: str) -> Changed | None:

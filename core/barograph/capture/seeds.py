@@ -5,6 +5,7 @@ initialised. What a DataLoader's workers draw from follows from the generator of
 iteration begins: each iteration takes one number of it as the base seed, and worker n gets that plus n.
 """
 
+import functools
 import os
 import sys
 import warnings
@@ -108,7 +109,7 @@ def _is_fresh(first_word: int) -> bool:
 
 def _seeds() -> _Facts:
     for name in ("PL_GLOBAL_SEED", "PYTHONHASHSEED"):
-        yield name, lambda name=name: _variable(name)
+        yield name, functools.partial(_variable, name)
     torch = sys.modules.get("torch")
     if torch is not None:
         yield "torch", lambda: torch.initial_seed() if torch.initial_seed() < _SMALL_SEED else None
@@ -119,7 +120,7 @@ def _seeds() -> _Facts:
 
 def _switches() -> _Facts:
     for name in _DETERMINISM_VARIABLES:
-        yield name, lambda name=name: _variable(name)
+        yield name, functools.partial(_variable, name)
     yield "hash_randomization", lambda: bool(sys.flags.hash_randomization)
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -139,12 +140,12 @@ def _switches() -> _Facts:
     jax = sys.modules.get("jax")
     if jax is not None:
         for option in ("enable_x64", "default_matmul_precision", "default_prng_impl", "threefry_partitionable"):
-            yield f"jax.{option}", lambda option=option: getattr(jax.config, f"jax_{option}")
+            yield f"jax.{option}", functools.partial(getattr, jax.config, f"jax_{option}")
 
 
 def _threads() -> _Facts:
     for name in _THREAD_VARIABLES:
-        yield name, lambda name=name: _variable(name)
+        yield name, functools.partial(_variable, name)
     yield "cores", lambda: len(os.sched_getaffinity(0))
     torch = sys.modules.get("torch")
     if torch is not None:

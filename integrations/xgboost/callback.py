@@ -16,6 +16,7 @@ from barograph.errors import StoreError
 from barograph.guard import guarded
 from barograph.integrations.xgboost import keeping
 from barograph.integrations.xgboost.call import Call, find_call
+from barograph.integrations.xgboost.contributions import Contributions
 from barograph.integrations.xgboost.learning import log_learning_curve
 from barograph.integrations.xgboost.looks import Looks
 from barograph.integrations.xgboost.model import (
@@ -45,7 +46,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     closed. watch_every: look into the booster at every so many rounds, 0 for never; default as often as the run's
     overhead budget allows (looks.py says what is found). log_model: keep the trained model, as train() returns it, as
     the artifact "model". log_predictions: of so many fixed rows of the last evaluation set keep label, prediction and
-    score, evaluation by evaluation (predicting.py). learning_curve: shares of the training rows, such as (0.1, 0.3), to
+    score, evaluation by evaluation (predicting.py). log_shap: of so many rows keep SHAP values, over the rounds
+    (contributions.py). learning_curve: shares of the training rows, such as (0.1, 0.3), to
     train on once more afterwards, for the scores over the amount of data (learning.py); as long as the training waits.
     init_arguments: of `barograph.init`, for a run that is made.
 
@@ -62,19 +64,22 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         watch_every: int | None = None,
         log_model: bool = True,
         log_predictions: int = 0,
+        log_shap: int = 0,
         learning_curve: Sequence[float] = (),
         **init_arguments: Any,
     ) -> None:
         super().__init__()
         if watch_every is not None and watch_every < 0:
             raise ValueError(f"watch_every must be a number of rounds, or 0 for no looks, got {watch_every}")
-        if log_predictions < 0:
-            raise ValueError(f"log_predictions must be a number of rows, or 0 for none, got {log_predictions}")
+        for name, rows in (("log_predictions", log_predictions), ("log_shap", log_shap)):
+            if rows < 0:
+                raise ValueError(f"{name} must be a number of rows, or 0 for none, got {rows}")
         if not all(0 < share < 1 for share in learning_curve):
             raise ValueError(f"learning_curve must be shares of the data between 0 and 1, got {learning_curve}")
         self.watch_every = watch_every
         self.log_model = log_model
         self.log_predictions = log_predictions
+        self.log_shap = log_shap
         self.learning_curve = learning_curve
         self._attachment = Attachment(run, **init_arguments)
         self._fit: _Fit | None = None
@@ -117,8 +122,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             self._record_round(fit, epoch)
             if fit.looks is not None and fit.looks.are_due(epoch):
                 self._look(fit.looks, model, fit, epoch)
-            if fit.predicted is not None:
-                self._record_predictions(fit.predicted, boosters_of(model), fit.last_step)
+            if fit.predicted is not None or fit.contributions is not None:
+                self._record_rows(fit, boosters_of(model), fit.last_step)
         return False
 
     def after_training(self, model: Any) -> Any:
@@ -133,8 +138,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         if fit is not None:
             fit.took_s = time.perf_counter() - fit.began_s
             self._record_missed_round(fit, model)
-            if fit.predicted is not None:
-                self._record_predictions(fit.predicted, boosters_of(model), fit.end_step, is_last=True)
+            self._record_rows(fit, boosters_of(model), fit.end_step, is_last=True)
             if self.learning_curve and not hasattr(model, "cvfolds"):
                 self._record_learning_curve(fit)  # first, so that the run's newest step is a round again afterwards
             self._record_model(fit, model)
@@ -180,6 +184,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             fit.looks = Looks(run, config, fit.first_round == 0, self.watch_every)
         if self.log_predictions:
             fit.predicted = PredictedRows(run, self.log_predictions, call, fit.objective)
+        if self.log_shap:
+            fit.contributions = Contributions(run, self.log_shap, call)
         keeping.log_data(run, call)
 
     @guarded
@@ -201,10 +207,12 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             self._record_round(fit, done - 1)
 
     @guarded
-    def _record_predictions(
-        self, predicted: PredictedRows, boosters: Sequence[Booster], step: int, is_last: bool = False
-    ) -> None:
-        predicted.record(boosters, step, is_last)
+    def _record_rows(self, fit: _Fit, boosters: Sequence[Booster], step: int, is_last: bool = False) -> None:
+        """Record what the model says of the rows that were asked for."""
+        if fit.predicted is not None:
+            fit.predicted.record(boosters, step, is_last)
+        if fit.contributions is not None:
+            fit.contributions.record(boosters, fit.recorded - 1, step, is_last)
 
     @guarded
     def _record_model(self, fit: _Fit, model: Any) -> None:
@@ -291,6 +299,7 @@ class _Fit:
     watch: Watch | None = None
     looks: Looks | None = None
     predicted: PredictedRows | None = None
+    contributions: Contributions | None = None
     history: History = dataclasses.field(default_factory=dict)
     best: dict[str, Any] = dataclasses.field(default_factory=dict)
     recorded: int = 0  # rounds

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_er
 from xgboost.callback import EarlyStopping, TrainingCallback
 
 import barograph
-from barograph.integrations.xgboost import BarographCallback, predicting, results
+from barograph.integrations.xgboost import BarographCallback, contributions, predicting, results
 from barograph.reading import RunView
 
 PARAMS: dict[str, Any] = {"max_depth": 3, "nthread": 1, "seed": 1}
@@ -322,6 +322,48 @@ def test_a_wrong_number_of_rows_is_refused_at_once() -> None:
     """Before any training."""
     with pytest.raises(ValueError, match="log_predictions"):
         BarographCallback(log_predictions=-1)
+
+
+def test_without_a_validation_set_rows_of_the_training_set_are_shown() -> None:
+    """The table has its name."""
+    train(BarographCallback(log_predictions=2), evaluates=False)
+    assert view().tables("predictions/train")[-1].step == 7
+
+
+# -- contributions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_shap_values_over_rounds_are_those_that_xgboost_tells(monkeypatch: pytest.MonkeyPatch, classes: int) -> None:
+    """The mean size of each feature's every tenth round and at the end, and in a table the values of each row."""
+    monkeypatch.setattr(contributions, "_BUDGET_SHARE", 1e9)
+    params = {"objective": "multi:softprob", "num_class": 3} if classes else {}
+    booster = train(BarographCallback(log_shap=4), classes, rounds=12, **params)
+    run = view()
+    rows = matrices(classes)[1].slice([0, 33, 66, 99])
+    values = booster.predict(rows, pred_contribs=True)[..., :-1]
+    points = run.metric("shap/f0")
+    assert points.steps.tolist() == [0, 10, 11]
+    assert points.values[-1] == pytest.approx(np.abs(values[..., 0]).mean())
+    (table,) = run.tables("shap/valid")
+    assert [row[0] for row in table.rows] == [0, 33, 66, 99]
+    assert np.array(table.rows[2][1], np.float32) == pytest.approx(values[2, ..., 0])
+
+
+def test_shap_values_change_no_bit_of_the_model() -> None:
+    """Nor do those of each fold."""
+    params: dict[str, Any] = {"booster": "dart", "rate_drop": 0.3, "subsample": 0.5}
+    assert train(BarographCallback(log_shap=9), **params).save_raw() == train(None, **params).save_raw()
+    with barograph.init(id="folds"):
+        xgboost.cv(PARAMS, matrices()[0], 3, nfold=2, callbacks=[BarographCallback(log_shap=3)])
+    assert "shap/f1/fold1" in barograph.open().run("folds").metrics()
+
+
+def test_where_there_are_no_shap_values_is_an_event() -> None:
+    """XGBoost has none of rows that it cannot cut out."""
+    data = xgboost.QuantileDMatrix(*draw())
+    xgboost.train(PARAMS, data, 3, callbacks=[BarographCallback(log_shap=3)])
+    assert len(view().events("shap_left_out")) == 1
 
 
 # -- learning curves ---------------------------------------------------------------------------------------------------

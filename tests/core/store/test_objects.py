@@ -240,7 +240,7 @@ def test_a_process_killed_while_it_puts_leaves_no_half_object(tmp_path: Path) ->
 
 def test_hashing_can_be_stopped_between_blocks(tmp_path: Path) -> None:
     """The end of a run does not wait for a file of any size."""
-    (tmp_path / "big").write_bytes(bytes(4 << 20))
+    (tmp_path / "big").write_bytes(bytes(9 << 20))
 
     def stop() -> None:
         raise InterruptedError

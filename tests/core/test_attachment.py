@@ -86,6 +86,27 @@ def test_pickled_copies_make_children_of_one_run() -> None:
     assert len(barograph.open().run("search").children()) == 2
 
 
+def test_workers_that_train_together_are_the_run_itself() -> None:
+    """The one that records is no part of anything; the next training with the same callback is its child."""
+    original = Attachment(name="together", quiet=True)
+    for data in [pickle.dumps(original) for _ in range(2)]:
+        worker = pickle.loads(data)
+        worker.begin(rank=0, world=1, by_workers=True).log({"x": 1.0})
+        worker.end()
+    view = barograph.open().run("together")
+    assert "x" in view.metrics()
+    assert [child.metrics() for child in view.children()] == [view.metrics()]
+
+
+def test_workers_within_an_open_run_are_its_child() -> None:
+    """They are other processes than the one that has the run open."""
+    with barograph.init(name="open", quiet=True):
+        worker = pickle.loads(pickle.dumps(Attachment(quiet=True)))
+        worker.begin(rank=0, world=1, by_workers=True)
+        worker.end()
+    assert len(barograph.open().run("open").children()) == 1
+
+
 def test_copying_makes_no_run() -> None:
     """pickle and deepcopy alone leave nothing behind."""
     original = Attachment(quiet=True)

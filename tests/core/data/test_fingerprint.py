@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +15,6 @@ from barograph.data.fingerprint import Scan
 from barograph.data.sources import parts_of
 
 from .reading_in import ordered, scan_of, unordered
-import itertools
 
 X = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
 Y = np.arange(500) % 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from barograph.reading import RunView
@@ -42,14 +42,35 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that is known of a run. compared: what two runs must agree in; value: what is shown. Any: JSON."""
+    """Something that is known of a run. compared: what two runs must agree in; value: what is shown. Any: JSON.
+
+    part: of what was captured, so that it is known whether another run could have it.
+    """
 
     value: Any
     compared: str
     importance: int
+    part: str
 
 
-Facts = dict[tuple[str, str], Fact]
+Told = Iterator[tuple[str, str, Any, int]]  # section, name, value (Any: JSON), importance
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of one run, by section and name. unknown: the parts that were not captured."""
+
+    values: dict[tuple[str, str], Fact] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+
+    def take(self, part: str, told: Told, neutral: Neutral, *, is_known: bool = True) -> None:
+        """Add the facts of a part."""
+        if not is_known:
+            self.unknown.add(part)
+            return
+        for section, name, value, importance in told:
+            if value not in (None, {}, []):
+                self.values[section, name] = Fact(value, neutral(value), importance, part)
 
 
 class Neutral:
@@ -57,7 +78,7 @@ class Neutral:
 
     def __init__(self, view: RunView) -> None:
         environment = view.environment
-        git, sources = environment.get("git"), environment.get("sources")
+        git, sources = mapping(environment, "git"), mapping(environment, "sources")
         own = {
             str(view.path): "<run>",
             view.id: "<run>",
@@ -73,10 +94,6 @@ class Neutral:
         """The value as a text that is equal for equal meanings."""
         return json.dumps(self._taken_out(value), sort_keys=True, default=str)
 
-    def fact(self, value: Any, importance: int) -> Fact:
-        """A fact of this run."""
-        return Fact(value, self(value), importance)
-
     def _taken_out(self, value: Any) -> Any:
         if isinstance(value, str):
             for text, mark in self._own:
@@ -91,16 +108,20 @@ class Neutral:
         return value
 
 
-def compared(before: list[Facts], after: list[Facts]) -> list[Change]:
+def compared(before: Sequence[Facts], after: Sequence[Facts]) -> list[Change]:
     """The facts of two sides against each other; a side holds the facts of one run or of several alike."""
-    names = dict.fromkeys(key for facts in [*before, *after] for key in facts)
+    names = dict.fromkeys(key for facts in [*before, *after] for key in facts.values)
     changes = []
-    for section, name in names:
-        old, new = _having(before, (section, name)), _having(after, (section, name))
-        importance = (old or new)[0].importance
-        kind = "same" if _values(old) == _values(new) else "changed" if old and new else "removed" if old else "added"
+    for key in names:
+        old, new = _having(before, key), _having(after, key)
+        part = (old or new)[0].part
+        if any(part in facts.unknown for facts in [*before, *after]):
+            continue
+        kind = (
+            "same" if _compared(old) == _compared(new) else "changed" if old and new else "removed" if old else "added"
+        )
         shown = _shown(old), _shown(new)
-        changes.append(Change(section, name, kind, *shown, importance, in_words(kind, *shown)))
+        changes.append(Change(*key, kind, *shown, (old or new)[0].importance, in_words(kind, *shown)))
     return changes
 
 
@@ -133,11 +154,11 @@ def by_importance(changes: Iterable[Change]) -> list[Change]:
     return sorted(changes, key=lambda change: (-change.importance, change.section, change.name))
 
 
-def _having(side: list[Facts], key: tuple[str, str]) -> list[Fact]:
-    return [facts[key] for facts in side if key in facts]
+def _having(side: Sequence[Facts], key: tuple[str, str]) -> list[Fact]:
+    return [facts.values[key] for facts in side if key in facts.values]
 
 
-def _values(facts: list[Fact]) -> set[str]:
+def _compared(facts: list[Fact]) -> set[str]:
     return {fact.compared for fact in facts}
 
 
@@ -148,6 +169,12 @@ def _shown(facts: list[Fact]) -> Any:
     return values[0] if len(values) == 1 else values or None
 
 
-def _text(mapping: Any, name: str) -> str:
-    value = mapping.get(name) if isinstance(mapping, Mapping) else None
+def mapping(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of a run's environment; empty if it is none."""
+    value = environment.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(part: Mapping[str, Any], name: str) -> str:
+    value = part.get(name)
     return value if isinstance(value, str) else ""

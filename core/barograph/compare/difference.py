@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from barograph.reading import RunView, Store, open_store
 
-from .change import Change, Facts, by_importance, compared
+from .change import Change, by_importance, compared
 from .code import code_changes
 from .data import data_changes
 from .facts import facts_of
@@ -106,16 +107,13 @@ def runs_of(side: Side, store: Store | None) -> list[RunView]:
 
 def changes_between(before: Sequence[RunView], after: Sequence[RunView]) -> list[Change]:
     """What is and what is not the same, the likeliest to matter first; code and data as in each side's first run."""
-    changes = _without_echoes(compared(_facts(before), _facts(after)))
+    told = [facts_of(view) for view in before], [facts_of(view) for view in after]
+    changes = _together(_without_echoes(compared(*told)))
     changes += code_changes(before[0], after[0])
     changes += data_changes(before[0], after[0])
     if len(before) == len(after) == 1:
         changes += generator_changes(before[0], after[0], [change for change in changes if change.kind != "same"])
     return by_importance(changes)
-
-
-def _facts(side: Iterable[RunView]) -> list[Facts]:
-    return [facts_of(view) for view in side]
 
 
 def _without_echoes(changes: list[Change]) -> list[Change]:
@@ -126,6 +124,22 @@ def _without_echoes(changes: list[Change]) -> list[Change]:
         for change in changes
         if change.section != "arguments" or not any(_is_echo(change, setting) for setting in settings)
     ]
+
+
+def _together(changes: list[Change]) -> list[Change]:
+    """One change for settings of one name that changed alike: frameworks tell what was set in several places."""
+    found: dict[tuple[str, str, str], list[Change]] = {}
+    for change in changes:
+        if change.section == "parameters" and change.kind != "same":
+            key = _word(change.name), repr(change.before), repr(change.after)
+            found.setdefault(key, []).append(change)
+    again = {}
+    for alike in found.values():
+        first, *others = sorted(alike, key=lambda change: (change.name.count("."), change.name))
+        names = ", ".join(change.name for change in others)
+        again |= {id(change): None for change in others}
+        again[id(first)] = replace(first, text=f"{first.text}; also {names}") if names else first
+    return [kept for change in changes if (kept := again.get(id(change), change)) is not None]
 
 
 def _is_echo(argument: Change, setting: Change) -> bool:

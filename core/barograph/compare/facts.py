@@ -1,71 +1,28 @@
-"""What is compared of the settings and surroundings of a run, without what is different in every run.
-
-Left out are times, durations, process and host names, ids, and where the run and its code lie.
-"""
+"""What is compared of a run besides code and data: settings, inputs, how it was called, and the conditions."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 from barograph.reading import RunView
+from barograph.reading.params import flat
 
-from .change import (
-    ARGUMENT,
-    ASIDE,
-    HARDWARE,
-    INPUT,
-    PARAMETER,
-    SEED,
-    SURROUNDING,
-    SWITCH,
-    THREADS,
-    VERSION,
-    Facts,
-    Neutral,
-)
+from .change import ARGUMENT, INPUT, PARAMETER, SURROUNDING, SWITCH, Facts, Neutral, Told, mapping
+from .conditions import conditions_of
 
-# Who a process is among others, or where its interpreter lies: different in every start.
-_WHO = re.compile(
-    r"(RANK|WORLD_SIZE|LOCAL_\w+|GROUP_RANK|NODE_RANK|MASTER_\w+|TORCHELASTIC_\w+|SLURM_\w+|OMPI_\w+|PMIX?_\w+"
-    r"|PBS_\w+|LSB_\w+|RAY_\w+|KUBERNETES_\w+|CONDA_DEFAULT_ENV|VIRTUAL_ENV)"
-)
-_THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
-_MACHINE = ("processor", "architecture", "physical_cores", "usable_cores", "quota_cores", "driver", "cuda")
-_SYSTEM = ("system", "release", "kernel")
-_PRECISION = ("torch.float32_matmul_precision", "torch.cuda.allow_tf32", "torch.cuda.matmul_precision")
-_GIB = 1 << 30
-# Import names of distributions that are called otherwise.
-_DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml"}
+_MOST_PARTS = 50  # of a list, such as the groups of an optimizer, that are compared one by one
 _NUMBER = re.compile(r"-\.?\d")
 
 
 def facts_of(view: RunView) -> Facts:
     """Everything about a run that is a plain value."""
-    neutral, environment = Neutral(view), view.environment
-    params = (("parameters", name, value, PARAMETER) for name, value in view.params.items())
-    told = chain(params, _inputs(view), _called(environment), _libraries(environment), _switches(view, environment))
-    found = surroundings_of(environment, neutral) | _facts(told, neutral)
-    found.pop(("environment", "usable_cores"), None)  # stands with the threads
+    neutral = Neutral(view)
+    found = conditions_of(view, neutral)
+    found.take("", chain(_parameters(view), _inputs(view), _called(view.environment)), neutral)
     return found
-
-
-def surroundings_of(environment: Mapping[str, Any], neutral: Neutral) -> Facts:
-    """Interpreter, packages and machine."""
-    return _facts(chain(_interpreter(environment), _packages(environment), _machine(environment)), neutral)
-
-
-def _facts(told: Iterable[tuple[str, str, Any, int]], neutral: Neutral) -> Facts:
-    return {
-        (section, name): neutral.fact(value, importance)
-        for section, name, value, importance in told
-        if value not in (None, {}, [])
-    }
-
-
-_Told = Iterator[tuple[str, str, Any, int]]  # section, name, value (Any: JSON), importance
 
 
 def arguments_by_name(arguments: list[str]) -> dict[str, Any]:
@@ -89,12 +46,24 @@ def arguments_by_name(arguments: list[str]) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def is_identity(variable: str) -> bool:
-    """Whether a variable says who a process is, or where its interpreter lies, and so differs in every start."""
-    return _WHO.fullmatch(variable) is not None
+def _parameters(view: RunView) -> Told:
+    for name, value in view.params.items():
+        for place, part in _parts(name, value):
+            yield "parameters", place, part, PARAMETER
 
 
-def _inputs(view: RunView) -> _Told:
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A list of settings one by one, such as the groups of an optimizer; anything else whole."""
+    is_list = isinstance(value, list) and 0 < len(value) <= _MOST_PARTS and all(isinstance(one, dict) for one in value)
+    if not is_list:
+        yield name, value
+        return
+    for place, part in enumerate(value):
+        for key, inner in flat(part).items():
+            yield from _parts(f"{name}.{place}.{key}", inner)
+
+
+def _inputs(view: RunView) -> Told:
     for name, digests in inputs_of(view).items():
         yield "inputs", name, digests[0] if len(digests) == 1 else digests, INPUT
 
@@ -109,8 +78,8 @@ def inputs_of(view: RunView) -> dict[str, list[str]]:
     return {name: sorted(contents) for name, contents in found.items()}
 
 
-def _called(environment: Mapping[str, Any]) -> _Told:
-    entry = _mapping(environment, "entry")
+def _called(environment: Mapping[str, Any]) -> Told:
+    entry = mapping(environment, "entry")
     what = entry.get("module") or _within(environment, entry.get("path"))
     yield "arguments", "entry", f"{entry.get('kind')} {what or ''}".strip() if entry else None, ARGUMENT + 1
     yield "arguments", "working folder", _within(environment, environment.get("folder")) or None, SURROUNDING
@@ -118,7 +87,7 @@ def _called(environment: Mapping[str, Any]) -> _Told:
     given = len(environment.get("arguments") or [""]) - 1
     if isinstance(command, list):
         head = command[1 : len(command) - given]
-        kind = _mapping(environment, "entry").get("kind")
+        kind = mapping(environment, "entry").get("kind")
         yield "environment", "interpreter options", head[: -2 if kind in ("module", "command") else -1], SWITCH
     arguments = environment.get("arguments")
     for name, value in arguments_by_name([str(one) for one in arguments[1:]] if arguments else []).items():
@@ -128,89 +97,7 @@ def _called(environment: Mapping[str, Any]) -> _Told:
 def _within(environment: Mapping[str, Any], path: Any) -> str | None:
     """A path as it lies in the code: two copies of a repository are the same place."""
     for part in ("git", "sources"):
-        root = _mapping(environment, part).get("root")
+        root = mapping(environment, part).get("root")
         if isinstance(path, str) and isinstance(root, str) and (path == root or path.startswith(f"{root}/")):
             return path[len(root) + 1 :] or "."
     return path.rpartition("/")[2] if isinstance(path, str) else None
-
-
-def _interpreter(environment: Mapping[str, Any]) -> _Told:
-    python = _mapping(environment, "python")
-    yield "environment", "python", python.get("version"), VERSION
-    yield "environment", "implementation", python.get("implementation"), VERSION
-
-
-def _packages(environment: Mapping[str, Any]) -> _Told:
-    installed, loaded = _mapping(environment, "packages"), _mapping(environment, "loaded")
-    in_use = {_DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in loaded}
-    for name, version in installed.items():
-        own = name == "barograph"
-        yield "packages", name, version, ASIDE if own or name not in in_use else VERSION
-    for name, version in loaded.items():
-        # What is in memory and was found on no search path, such as a package beside the script.
-        if _DISTRIBUTIONS.get(name, name).lower().replace("_", "-") not in installed and installed:
-            yield "packages", name, version, VERSION
-
-    for name, origin in _mapping(environment, "origins").items():
-        if name != "barograph":
-            yield "packages", f"{name}, origin", origin, VERSION
-
-
-def _machine(environment: Mapping[str, Any]) -> _Told:
-    machine = _mapping(environment, "machine")
-    for name in _MACHINE:
-        yield "environment", name, machine.get(name), HARDWARE
-    for name in _SYSTEM:
-        yield "environment", name, machine.get(name), SURROUNDING
-    gpus = [str(gpu.get("name")) for gpu in machine.get("gpus") or [] if isinstance(gpu, dict)]
-    yield "environment", "gpus", ", ".join(sorted(gpus)) or None, HARDWARE + 1
-    for name in ("memory_bytes", "memory_limit_bytes"):
-        if isinstance(size := machine.get(name), int):
-            yield "environment", name.replace("_bytes", "_gib"), round(size / _GIB), SURROUNDING
-    for name in ("platform", "container", "service"):
-        yield "environment", name, environment.get(name), SURROUNDING
-
-
-def _libraries(environment: Mapping[str, Any]) -> _Told:
-    libraries = _mapping(environment, "libraries")
-    blas = [one for one in libraries.get("blas") or [] if isinstance(one, dict)]
-    kept = ("internal_api", "version", "threading_layer", "architecture")  # their threads stand with the others
-    yield "environment", "blas", sorted(" ".join(str(one.get(name) or "") for name in kept) for one in blas), HARDWARE
-    yield "environment", "cuda libraries", libraries.get("cuda"), HARDWARE
-    for name, value in _mapping(environment, "variables").items():
-        # The seed is told by what was seeded with it.
-        if not is_identity(name) and not _THREADS.fullmatch(name) and name != "PL_GLOBAL_SEED":
-            yield "environment", name, value, SWITCH
-
-
-def _switches(view: RunView, environment: Mapping[str, Any]) -> _Told:
-    """What decides how numbers are computed, as it was seen last."""
-    seeded: dict[str, Any] = {}
-    switches: dict[str, Any] = {}
-    threads: dict[str, Any] = {}
-    for seeds in view.seeds():
-        seeded, switches, threads = seeded | seeds.seeded, switches | seeds.switches, threads | seeds.threads
-    variables = _mapping(environment, "variables")
-    for names in _same_values({name: value for name, value in seeded.items() if name != "PYTHONHASHSEED"}):
-        yield "seeds", ", ".join(names), seeded[names[0]], SEED
-    precision = {name: switches.pop(name) for name in _PRECISION if name in switches}
-    yield "environment", "torch matmul precision", precision, SWITCH
-    for name, value in switches.items():
-        if name not in (*variables, "hash_randomization"):  # which PYTHONHASHSEED decides
-            yield "environment", name, value, SWITCH
-    threads |= {name: value for name, value in variables.items() if _THREADS.fullmatch(name)}
-    yield "environment", "threads", threads, THREADS
-    yield "environment", "processes", len(view.ranks), HARDWARE + 2
-
-
-def _same_values(values: Mapping[str, Any]) -> list[list[str]]:
-    """The names that have one value, together: a seed is often given to several generators."""
-    found: dict[str, list[str]] = {}
-    for name, value in values.items():
-        found.setdefault(str(value), []).append(name)
-    return list(found.values())
-
-
-def _mapping(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = mapping.get(name)
-    return value if isinstance(value, Mapping) else {}

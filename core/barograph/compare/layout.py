@@ -107,12 +107,18 @@ def _results(difference: Difference, names: tuple[str, str], every: bool) -> Ite
         yield "results"
         rows = [["metric", "", *names, "difference"]]
         for result in other[: None if every else _ROWS]:
-            shown = [figure for figure in result.figures if every or figure.difference != 0]
+            shown = [figure for figure in result.figures if every or _tells_more(figure, result.figures[0])]
             for place, figure in enumerate(shown):
                 rows.append(["" if place else result.key, figure.name, *_figure_row(figure)])
         yield from _table(rows, len(rows))
         if not every and len(other) > _ROWS:
             yield f"  and {len(other) - _ROWS} more metrics; --all shows them"
+
+
+def _tells_more(figure: Figure, last: Figure) -> bool:
+    """Whether a figure differs, and is not that of the last point under another name."""
+    is_last = figure is not last and (figure.before, figure.after) == (last.before, last.after)
+    return figure.difference != 0 and not is_last
 
 
 def _listed(results: list[Result]) -> str:

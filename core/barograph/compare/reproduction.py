@@ -16,7 +16,7 @@ from barograph.store.layout import RunFolder
 
 from .captured import Captured
 from .change import SURROUNDING, Change, Neutral, by_importance, compared
-from .facts import surroundings_of
+from .conditions import surroundings_of
 from .rebuild import Rebuilt, rebuild
 from .rerun import command_of, run_command, variables_of
 from .surroundings import Surroundings

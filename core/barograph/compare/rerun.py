@@ -15,7 +15,7 @@ from barograph.capture.secret_shapes import REDACTED
 from barograph.errors import BarographError
 
 from .captured import Captured
-from .facts import is_identity
+from .conditions import is_identity
 from .rebuild import NOTEBOOK_NAME, Rebuilt
 
 _PATIENCE_S = 10.0  # between asking a training to stop and stopping it

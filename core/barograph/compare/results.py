@@ -15,6 +15,11 @@ from barograph.store.digest import Statistics
 
 from .uncertainty import welch_interval
 
+# What goes on inside a model, on whichever steps a budget of time let it be looked at: no value of it is better.
+INSIDE = (
+    "gradients/", "weights/", "updates/", "activations/", "momentum/", "optimizer/", "trees/", "importance/", "coef/",
+    "components/", "model/",
+)  # fmt: skip
 _SET = ("lr", "learning_rate", "step")  # logged, but chosen by a person: no value of them is best
 
 
@@ -64,7 +69,11 @@ class Result:
 def results_of(before: Sequence[RunView], after: Sequence[RunView], *, every: bool = False) -> list[Result]:
     """The metrics that both sides have; only those that tell how good a training was, unless every one is asked for."""
     keys = [set.intersection(*(set(view.metrics()) for view in side)) for side in (before, after)]
-    return [_result(key, before, after) for key in sorted(keys[0] & keys[1]) if every or is_telling(key)]
+    return [
+        _result(key, before, after)
+        for key in sorted(keys[0] & keys[1])
+        if every or (is_telling(key) and not key.startswith(INSIDE))
+    ]
 
 
 def has_the_same_points(one: Metric, other: Metric) -> bool:
@@ -96,10 +105,10 @@ def _result(key: str, before: Sequence[RunView], after: Sequence[RunView]) -> Re
         step = int(common[-1])
         if any(curve.metric.steps[-1] != step for curve in everything):
             figures.append(_figure(f"at step {step}", curves, lambda curve: curve.at(step), better_high))
-    if len(common) > 1:
+    if has_best and len(common) > 1:
         figures.append(_figure("area", curves, lambda curve: curve.area(int(common[0]), int(common[-1])), better_high))
     target = None if better_high is None else _target(everything, better_high)
-    if target is not None and better_high is not None:
+    if target is not None and better_high is not None and len(common) > 1:
         for name, place in (("steps", 0), ("seconds", 1)):
             way = [[curve.reaches(target, better_high) for curve in side] for side in curves]
             values = [[float(one[place]) for one in side if one is not None] for side in way]
@@ -121,7 +130,7 @@ class _Curve:
 
     @property
     def best(self) -> float | None:
-        if self.key.rpartition("/")[2] in _SET:
+        if self.key.rpartition("/")[2] in _SET or self.key.startswith(INSIDE):
             return None
         statistics = Statistics.of(self.metric.steps, self.metric.times, self.metric.values)
         return best_of(self.key, statistics)[0]

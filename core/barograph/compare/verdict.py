@@ -11,18 +11,13 @@ import numpy as np
 from barograph.reading import Metric, RunView
 
 from .causes import Cause, causes_of
-from .results import first_difference
+from .results import INSIDE, first_difference
 
 # What a clock or the machine decides is different every time.
 _MEASURED = ("time/", "system/", "gpu/", "throughput/")
 _MEASURED_WORDS = frozenset(
     "time times seconds secs sec ms duration elapsed eta latency throughput fps speed walltime timestamp".split()
 )
-# Looked at on steps that a budget of time chooses: both may have looked at different ones.
-_LOOKED_AT = (
-    "gradients/", "weights/", "updates/", "activations/", "momentum/", "trees/", "importance/", "coef/", "components/",
-    "model/",
-)  # fmt: skip
 _MOST_NAMED = 10
 _OVER = ("finished", "failed", "interrupted", "killed")
 
@@ -159,7 +154,7 @@ def _partings(before: RunView, after: RunView, verdict: Verdict) -> Iterator[tup
         keys_compared += 1
         for rank in before.ranks:
             one, other = _points(before, key, rank), _points(after, key, rank)
-            if key.startswith(_LOOKED_AT):
+            if key.startswith(INSIDE):
                 one, other = _at_common_steps(one, other)
             points += min(len(one), len(other))
             parting = _parting(key, rank, one, other)

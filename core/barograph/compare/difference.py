@@ -133,7 +133,7 @@ def _together(changes: list[Change]) -> list[Change]:
         if change.section == "parameters" and change.kind != "same":
             key = _word(change.name), repr(change.before), repr(change.after)
             found.setdefault(key, []).append(change)
-    again = {}
+    again: dict[int, Change | None] = {}
     for alike in found.values():
         first, *others = sorted(alike, key=lambda change: (change.name.count("."), change.name))
         names = ", ".join(change.name for change in others)

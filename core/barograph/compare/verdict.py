@@ -129,9 +129,9 @@ def _obstacle(before: RunView, after: RunView) -> str | None:
             return f"{view.name} is {view.status}"
     if before.ranks != after.ranks:
         return f"{before.name} was written by {len(before.ranks)} processes, {after.name} by {len(after.ranks)}"
-    if not before.metrics() and not before.records("weights"):
+    if not before.metrics() and not before.weights():
         return f"{before.name} holds no metrics" + (f": it {before.status}" if before.status != "finished" else "")
-    if not after.metrics() and not after.records("weights") and after.status != "finished":
+    if not after.metrics() and not after.weights() and after.status != "finished":
         error = f": {after.error.type}: {after.error.message}" if after.error else ""
         return f"{after.name} {after.status} before it recorded anything{error}"
     return None
@@ -194,11 +194,10 @@ def _weights(before: RunView, after: RunView) -> tuple[list[str], int]:
     """The tensors that differ after the first fit that left any so, and how many sets of weights were compared."""
     compared = 0
     for rank in before.ranks:
-        for one, other in zip(before.records("weights", rank), after.records("weights", rank), strict=False):
+        for one, other in zip(before.weights(rank), after.weights(rank), strict=False):
             compared += 1
-            if one.body.get("digest") != other.body.get("digest"):
-                old, new = one.body.get("each") or {}, other.body.get("each") or {}
-                names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+            if one.digest != other.digest:
+                names = [name for name in {**one.each, **other.each} if one.each.get(name) != other.each.get(name)]
                 return names or ["all of them"], compared
     return [], compared
 

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -116,18 +117,17 @@ def scan(root: Path, leave_out: Path | None = None) -> Scan:
     return found
 
 
-def total_bytes(root: Path, limit_bytes: int) -> int:
-    """The size of a folder's files, or some number above the limit as soon as it is passed."""
-    total = 0
+def extent(root: Path, most_files: int, most_bytes: int) -> tuple[int, int]:
+    """How many files and bytes a folder holds, counted until one of the limits is passed."""
+    files, total = 0, 0
     for folder, _, names in os.walk(root):
         for name in names:
-            try:
+            files += 1
+            with suppress(OSError):
                 total += os.stat(os.path.join(folder, name)).st_size
-            except OSError:
-                continue
-            if total > limit_bytes:
-                return total
-    return total
+            if files > most_files or total > most_bytes:
+                return files, total
+    return files, total
 
 
 def is_plain_path(path: str) -> bool:

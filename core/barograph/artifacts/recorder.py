@@ -19,10 +19,12 @@ from barograph.values import clean_key, readable
 
 from .artifact import Artifact
 from .background import Background
-from .directory import read_listing, total_bytes
+from .directory import extent, read_listing
+from .open_files import open_for_writing
 
 RECORD_KIND = "artifact"
 _KIND_LIMIT = 64  # characters
+_COPIED_FILES = 10_000  # of a folder that is copied unless told otherwise: two seconds of the training's time
 _ENDED = "the run ended before its content was read"
 
 
@@ -173,9 +175,10 @@ class ArtifactRecorder:
         )
 
     def _is_to_copy(self, state: _State) -> bool:
-        limit = self._copy_limit_bytes
-        size_bytes = total_bytes(Path(state.path), limit) if state.is_directory else state.size_bytes
-        return size_bytes <= limit
+        if not state.is_directory:
+            return state.size_bytes <= self._copy_limit_bytes
+        files, size_bytes = extent(Path(state.path), _COPIED_FILES, self._copy_limit_bytes)
+        return files <= _COPIED_FILES and size_bytes <= self._copy_limit_bytes
 
     def _copied(self, artifact: Artifact, state: _State) -> Artifact:
         """The artifact with its content in the store; without, and with the reason, if that cannot be had."""
@@ -187,10 +190,13 @@ class ArtifactRecorder:
             return digest, size_bytes
 
         try:
+            if (unfinished := open_for_writing(state.path, self._store_path)) is not None:
+                raise StoreError(f"{unfinished} is still open for writing in this process.")
             content = self.read(state, keep)
         except (OSError, ValueError, StoreError) as error:
-            self._warn("artifact copy", f"artifact {artifact.name!r} was not copied, only noted by its path: {error}")
-            return replace(artifact, problem=f"not copied: {error}")
+            reason = str(error).rstrip(".")
+            self._warn("artifact copy", f"artifact {artifact.name!r} was not copied, only noted by its path: {reason}")
+            return replace(artifact, problem=f"not copied: {reason}")
         self._background.submit(_Syncing(self._objects, [*kept, content.digest]))
         return replace(artifact, **content._asdict(), stored=True)
 

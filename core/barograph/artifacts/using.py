@@ -24,4 +24,3 @@ def find(source: object, store_path: Path) -> Artifact | None:
             return store.artifact(source)
     except Exception:  # noqa: BLE001  # a damaged run elsewhere in the store must not stop this one
         return None
-

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from barograph.artifacts import directory as module
-from barograph.artifacts.directory import LISTING_START, File, LeftOut, Listing, read_listing, scan, total_bytes
+from barograph.artifacts.directory import LISTING_START, File, LeftOut, Listing, extent, read_listing, scan
 from barograph.errors import StoreError
 from barograph.store.collecting import named_by
 from barograph.store.objects import digest_of, hash_file
@@ -132,11 +132,12 @@ def test_more_files_than_are_kept_is_an_error(folder: Path, monkeypatch: pytest.
         scan(folder)
 
 
-def test_the_size_of_a_folder_is_counted_up_to_a_limit(folder: Path) -> None:
-    """A link that leads nowhere has none."""
+def test_the_extent_of_a_folder_is_counted_up_to_a_limit(folder: Path) -> None:
+    """A link that leads nowhere has no size."""
     (folder / "gone").symlink_to("nowhere")
-    assert total_bytes(folder, 10) == 2
-    assert total_bytes(folder, 0) > 0
+    assert extent(folder, 10, 10) == (3, 2)
+    assert extent(folder, 1, 10)[0] == 2
+    assert extent(folder, 10, 0)[1] > 0
 
 
 def _listing(**changed: Any) -> bytes:

@@ -24,10 +24,6 @@ from barograph.starting import join
 from barograph.store.objects import Objects, digest_of
 from barograph.voice import BarographWarning
 
-_NO_SUPERUSER = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="a superuser may read everything"
-)
-
 
 @pytest.fixture
 def run(store: Path) -> Run:
@@ -167,6 +163,39 @@ def test_a_reference_that_did_not_wait_is_said_so(
     assert ("removed" if what == "removed" else "changed") in found.problem
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+@pytest.mark.parametrize("logged", ["file", "folder"])
+def test_what_is_still_being_written_here_is_not_copied(run: Run, tmp_path: Path, logged: str) -> None:
+    """Half a checkpoint is no checkpoint, however long its writer pauses."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    with (folder / "last.ckpt").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        with pytest.warns(BarographWarning, match="still open for writing"):
+            run.log_artifact(folder / "last.ckpt" if logged == "file" else folder)
+        file.write(b" and half")
+    run.log_artifact(folder, name="whole")
+    half, whole = _ended(run)
+    assert not half.stored
+    assert "still open for writing" in str(half.problem)
+    assert whole.stored
+    assert not Objects(run.store_path).has(digest_of(b"half"))
+
+
+def test_a_folder_of_many_files_is_noted_and_not_copied(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training does not wait for them."""
+    monkeypatch.setattr(module, "_COPIED_FILES", 3)
+    (tmp_path / "many").mkdir()
+    for number in range(5):
+        (tmp_path / "many" / str(number)).write_bytes(b"x")
+    run.log_artifact(tmp_path / "many")
+    (found,) = _ended(run)
+    assert (found.stored, found.files) == (False, 5)
+
+
 def test_a_full_disk_leaves_a_note_and_nothing_half(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One warning for any number of files; the content is still read, so that it can be known again."""
 
@@ -185,14 +214,21 @@ def test_a_full_disk_leaves_a_note_and_nothing_half(run: Run, model: Path, monke
     assert not Objects(run.store_path).has(digest_of(b"weights"))
 
 
-@_NO_SUPERUSER
-def test_a_file_that_may_not_be_read_is_noted_with_one_warning(run: Run, model: Path) -> None:
+def test_a_file_that_may_not_be_read_is_noted_with_one_warning(
+    run: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its size is known, its content is not."""
-    model.chmod(0)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("barograph.store.objects.open_regular", refuse)
     with pytest.warns(BarographWarning, match="Permission") as told:
         run.log_artifact(model)
         run.log_artifact(model)
-        found = _ended(run)
+        run.finish()
+    monkeypatch.undo()
+    found = _view(run).artifacts()
     assert len(told) == 1
     assert [(one.digest, one.stored, one.size_bytes) for one in found] == [(None, False, 7)] * 2
 

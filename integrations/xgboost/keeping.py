@@ -33,7 +33,7 @@ def log_data(run: Run, call: Call) -> None:
 def log_weights(run: Run, raws: Sequence[bytes | bytearray], step: int) -> None:
     """Keep the digest of the model, under cv() that of each fold."""
     names = ["booster"] if len(raws) == 1 else [f"booster/fold{fold}" for fold in range(len(raws))]
-    run.log_weights(dict(zip(names, map(bytes, raws), strict=True)), step)
+    run.log_weights(dict(zip(names, raws, strict=True)), step)
 
 
 def log_model(run: Run, raw: bytes | bytearray, booster: Booster, step: int) -> None:

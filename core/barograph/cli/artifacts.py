@@ -11,6 +11,7 @@ from barograph.cli.printing import print_json, print_line, print_table, visible
 from barograph.reading import open_store
 from barograph.reading.lineage import Branch, Node
 from barograph.store.collecting import GRACE_S
+from barograph.store.trash import TRASH_NAME
 
 _ROWS = 40
 _DIGITS = 12  # of a digest, enough to ask for it again
@@ -88,13 +89,19 @@ def gc(call: argparse.Namespace) -> int:
     """Remove what no run names."""
     if call.grace < 0:
         raise ValueError(f"--grace must not be negative, got {call.grace:g}")
-    result = open_store(call.store).collect(grace_s=call.grace * 3600, dry_run=call.dry_run)
+    store = open_store(call.store)
+    result = store.collect(grace_s=call.grace * 3600, dry_run=call.dry_run)
     if call.json:
         print_json(result.as_dict())
         return 0
     done = "would be removed" if call.dry_run else "removed"
     print_line(f"{result.objects} objects, {size_text(result.bytes)}, in the store")
     print_line(f"{result.removed} of them, {size_text(result.removed_bytes)}, are named by no run and {done}")
+    if result.trashed:
+        print_line(
+            f"{result.trashed} more, {size_text(result.trashed_bytes)}, are named only by runs in the trash, and stay "
+            f"as long as those lie in {visible(store.path / TRASH_NAME)}"
+        )
     if result.leftovers:
         print_line(f"{result.leftovers} half copies, {size_text(result.leftover_bytes)}, {done}")
     if result.young:

@@ -32,10 +32,16 @@ _TEXTS = {".journal", ".json", ".jsonl", ".txt"}
 
 @dataclass(slots=True)
 class Collected:
-    """What a collection found and did. young: named by nobody, but put too lately. leftovers: half copies."""
+    """What a collection found and did, in objects and bytes.
+
+    trashed: named only by runs in the trash, and kept. young: named by nobody, but put too lately. leftovers: copies
+    that were cut off.
+    """
 
     objects: int = 0
     bytes: int = 0
+    trashed: int = 0
+    trashed_bytes: int = 0
     removed: int = 0
     removed_bytes: int = 0
     young: int = 0
@@ -60,13 +66,18 @@ def collect(store_path: Path, *, grace_s: float = GRACE_S, dry_run: bool = False
         raise StoreError(f"{objects.folder} is a link: other stores may share what lies there. Nothing was removed.")
     used_before_ns = time.time_ns() - int(grace_s * 1e9)
     result = Collected(dry_run=dry_run)
-    named = _all_named(store_path, objects)
+    with closing(Database(store_path)) as database:
+        # in this order: a run may be moved to the trash meanwhile
+        named, trashed = (_named_below(store_path / name, objects, database) for name in (RUNS_NAME, TRASH_NAME))
     for stored in objects.all():
         result.objects += 1
         result.bytes += stored.size_bytes
         if stored.digest in named:
             continue
-        if stored.used_ns >= used_before_ns:
+        if stored.digest in trashed:
+            result.trashed += 1
+            result.trashed_bytes += stored.size_bytes
+        elif stored.used_ns >= used_before_ns:
             result.young += 1
             result.young_bytes += stored.size_bytes
         elif dry_run or objects.remove(stored.digest, used_before_ns):
@@ -97,16 +108,15 @@ def named_by(run_path: Path, database: Database) -> set[str]:
     return named
 
 
-def _all_named(store_path: Path, objects: Objects) -> set[str]:
+def _named_below(folder: Path, objects: Objects, database: Database) -> set[str]:
+    """What the runs in a folder name, and what the listings name that they name."""
     named: set[str] = set()
-    with closing(Database(store_path)) as database:
-        for folder in (RUNS_NAME, TRASH_NAME):  # in this order: a run may be moved to the trash meanwhile
-            for run_path in _folders(store_path / folder):
-                try:
-                    named |= named_by(run_path, database)
-                except StoreError:
-                    if run_path.is_dir():
-                        raise
+    for run_path in _folders(folder):
+        try:
+            named |= named_by(run_path, database)
+        except StoreError:
+            if run_path.is_dir():
+                raise
     waiting = list(named)
     while waiting:
         inner = _named_in_listing(objects, waiting.pop()) - named

@@ -124,6 +124,8 @@ def test_gc_removes_what_no_run_names(files: Path, store: Path) -> None:
     assert not objects.has(digest_of(b"nobody's"))
     assert open_store(store).artifact("model.pt").read_bytes() == b"new weights"
     assert _barograph("gc", "--grace", "-1").returncode == 2
+    assert _barograph("rm", "first", "--yes").returncode == 0
+    assert "named only by runs in the trash" in _barograph("gc", "--grace", "0").stdout
 
 
 def test_verify_reads_the_objects_of_the_runs(files: Path, store: Path) -> None:

@@ -11,7 +11,10 @@ from xgboost import Booster, DMatrix
 
 _Array = NDArray[Any]
 _SHARE = 0.003  # of the training's time
-_ROW_S, _TREE_S = 100e-9, 20e-9  # what a row costs, and what it costs in each tree; measured on one core
+_ROW_S, _TREE_S = (
+    100e-9,
+    20e-9,
+)  # what a row costs, and what it costs in each tree of depth 10; CPU of one core, measured
 _LEAST = 1e-15  # a probability, for its logarithm
 
 

@@ -90,8 +90,8 @@ class Watch:
         self._replace(container, "before_iteration", self._telling(before_iteration))
         after_round, after = self._telling(container.after_iteration), self._telling(container.after_training)
 
-        def after_iteration(*args: Any) -> Any:
-            is_over = after_round(*args)
+        def after_iteration(*args: Any, **kwargs: Any) -> Any:
+            is_over = after_round(*args, **kwargs)
             self.rounds += 1
             return is_over
 

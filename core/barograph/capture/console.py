@@ -12,6 +12,7 @@ from typing import Any
 
 from barograph.capture.redaction import redact_long, redact_text
 from barograph.capture.screen import Row, Screen
+from barograph.capture.secret_shapes import hide_private_keys
 
 _BATCH_S = 0.5  # what a kill may lose, and how often a program that prints much is written down
 _OPEN_EVERY_S = 10.0  # how often a progress bar is
@@ -43,7 +44,8 @@ class Console:
 
     def write(self, stream: str, time_s: float, text: str) -> None:
         """Take what was printed."""
-        self._screens[stream].write(text, time_s)
+        # A private key goes before its lines can be told at different times, without the line that says what they are.
+        self._screens[stream].write(hide_private_keys(text, keep_lines=True), time_s)
 
     def flush(self, at_end: bool = False) -> None:
         """Tell what is due."""

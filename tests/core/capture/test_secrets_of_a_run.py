@@ -85,7 +85,9 @@ def test_no_secret_reaches_the_disk(
     assert b"hunter2-of" not in found
     assert found.count(b"[redacted]") > 10 * len(texts)
     capsys.readouterr()
-    assert main(["scan", "--store", str(store)]) == 0
+    main(["scan", "--store", str(store), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["findings"], told["unread"]) == ([], [])
 
 
 def test_what_only_looks_like_a_secret_is_kept(tmp_path: Path, store: Path) -> None:

@@ -14,6 +14,7 @@ import sklearn
 
 from barograph.integrations.sklearn.estimators import classes_of, is_regression, shape_of, structure
 from barograph.integrations.sklearn.live import Live
+from barograph.integrations.sklearn.remembering import Memory, remember
 from barograph.integrations.sklearn.splits import Identity, Splits, identify
 from barograph.run import Run
 from barograph.tensors.schedule import Schedule
@@ -47,11 +48,11 @@ class Fitted:
 class Made(NamedTuple):
     """What an estimator made of some data, and what that is about. data: X, as long as it lives."""
 
-    result: weakref.ref[Any]
+    result: Memory
     method: str
     fitted: Fitted
     X: Identity | None
-    data: weakref.ref[Any] | None
+    data: Memory | None
     is_regression: bool
     classes: Any
 
@@ -157,19 +158,19 @@ class Recorder:
 
     def remember_prediction(self, result: Any, method: str, fitted: Fitted, estimator: Any, X: Any) -> None:
         """An estimator made something of X."""
-        made = refer(result)
+        made = remember(result)
         if made is not None:  # of a list, say, it stays unknown what it was made of
             facts = is_regression(estimator), classes_of(estimator)
-            self._made.append(Made(made, method, fitted, identify(X), refer(X), *facts))
+            self._made.append(Made(made, method, fitted, identify(X), remember(X), *facts))
 
     def origin_of(self, guess: Any) -> tuple[Made | None, bool]:
-        """Which prediction something is or was derived from, if only by its length; whether it is that or a part."""
-        base, length = getattr(guess, "base", None), shape_of(guess)[0]
-        alive = [made for made in reversed(self._made) if made.result() is not None]
-        for made in alive:
-            if made.result() is guess or made.result() is base:
-                return made, True
-        return next((made for made in alive if shape_of(made.result())[0] == length), None), False
+        """Which prediction something is or comes from, if only by its length; whether it is that, or a column of it."""
+        known = next((made for made in reversed(self._made) if made.result.is_of(guess)), None)
+        if known is not None:
+            return known, True
+        length = shape_of(guess)[0]
+        alive = (made for made in reversed(self._made) if shape_of(made.result())[0] == length)
+        return next(alive, None), False
 
     def describe_data(self, name: str, X: Any, y: Any) -> None:
         """Fingerprint and profile a data set, once as long as it lives."""
@@ -203,11 +204,3 @@ class Recorder:
         if self._totals:
             often = {f"{kind}: {text[:200]}": count for (kind, text), count in self._warnings.items() if count > 1}
             self.run.event("calls", totals=self._totals, warnings=often)
-
-
-def refer(value: Any) -> weakref.ref[Any] | None:
-    """A reference that keeps nothing alive; None for what cannot be referred to, such as lists."""
-    try:
-        return weakref.ref(value)
-    except TypeError:
-        return None

@@ -132,6 +132,20 @@ def test_one_metric_of_the_users_brings_the_others(data: Any) -> None:
     assert len(view.metric("test/roc_auc").values) <= 2
 
 
+def test_parts_of_a_prediction_and_other_orders_of_it_are_not_the_prediction(data: Any) -> None:
+    """The user's own figure is of what the user compared; no others are made up."""
+    X, X_test, y, y_test = data
+
+    def do() -> None:
+        said = LogisticRegression(max_iter=20).fit(X, y).predict(X_test)
+        metrics.accuracy_score(y_test[::-1], said[::-1])
+        metrics.accuracy_score(y_test[:50], said[:50])
+
+    view = recorded(do, training_score=False)
+    assert len(view.events("metric")) == 2
+    assert not [key for key in view.metrics() if key.endswith("/f1")]
+
+
 def test_pipelines_and_searches_speak_through_their_last_step(data: Any) -> None:
     """What the members of an ensemble say on the way is not taken for it."""
     X, X_test, y, y_test = data

@@ -21,6 +21,7 @@ X = np.abs(_draw.normal(size=(60, 4)))
 Y = (X[:, 0] > X[:, 1]).astype(int)
 _NEEDED: dict[str, Any] = {
     "estimator": LogisticRegression(),
+    "base_estimator": LogisticRegression(),  # of chains, until scikit-learn 1.7
     "estimators": [("a", LogisticRegression()), ("b", DecisionTreeClassifier(random_state=0))],
     "steps": [("scale", StandardScaler()), ("model", LogisticRegression())],
     "transformers": [("scale", StandardScaler(), [0, 1])],
@@ -71,7 +72,8 @@ def _instances() -> Iterator[Any]:
     for name, cls in all_estimators():
         needed = {one: clone(value, safe=False) for one, value in _NEEDED.items()}
         if name in _REGRESSIONS:
-            needed |= {"estimator": Ridge(), "estimators": [("a", Ridge()), ("b", Ridge(alpha=2.0))]}
+            needed |= dict.fromkeys(("estimator", "base_estimator"), Ridge())
+            needed |= {"estimators": [("a", Ridge()), ("b", Ridge(alpha=2.0))]}
         parameters = inspect.signature(cls.__init__).parameters.values()
         required = [one.name for one in parameters if one.default is one.empty and one.name in needed]
         yield cls(**({one: needed[one] for one in required} | _CHANGED.get(name, {})))

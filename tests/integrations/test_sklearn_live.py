@@ -58,7 +58,7 @@ def test_each_fold_of_a_search_is_told_as_it_is_done() -> None:
     seen: list[int] = []
 
     class Looks(DecisionTreeClassifier):
-        def fit(self, X: Any, y: Any) -> Any:
+        def fit(self, X: Any, y: Any, check_input: bool = True) -> Any:
             metrics = barograph.open().runs()[0]
             seen.append(len(metrics.metric("search/fold/score").values) if "time/fold_s" in metrics.metrics() else 0)
             return super().fit(X, y)
@@ -86,7 +86,7 @@ def test_several_scores_and_failed_folds_are_told() -> None:
     """Each score under its name; a fold that failed is NaN, as in the results."""
 
     class Fails(DecisionTreeClassifier):
-        def fit(self, X: Any, y: Any) -> Any:
+        def fit(self, X: Any, y: Any, check_input: bool = True) -> Any:
             if self.max_depth == 2:
                 raise ValueError("the user's own")
             return super().fit(X, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable
@@ -91,8 +92,9 @@ class Artifact:
             return self._objects.get(self.digest, limit_bytes=limit_bytes)
         if (self.size_bytes or 0) > limit_bytes:
             raise StoreError(f"artifact {self.name!r} is longer than {limit_bytes} bytes and was not read.")
-        self._check_in_place()
-        return Path(self.path).read_bytes()
+        stream = io.BytesIO()
+        self._copy_to(stream)
+        return stream.getvalue()
 
     def save(self, target: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write the content, checked, to a new file or folder and return its path.
@@ -145,12 +147,18 @@ class Artifact:
             else:
                 is_same = hash_file(os.path.realpath(path))[0] == self.digest
         except (OSError, ValueError) as error:
-            raise StoreError(f"artifact {self.name!r}: {self.path} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
         if not is_same:
-            raise StoreError(
-                f"artifact {self.name!r}: {self.path} is not, or is not known to be, what it was when it was recorded. "
-                "Its content was not copied into the store."
-            )
+            raise self._changed(self.path)
+
+    def _unreadable(self, error: Exception) -> StoreError:
+        return StoreError(f"artifact {self.name!r}: {self.path} cannot be read: {error}")
+
+    def _changed(self, path: str) -> StoreError:
+        return StoreError(
+            f"artifact {self.name!r}: {path} is not, or is not known to be, what it was when it was recorded. "
+            "Its content was not copied into the store."
+        )
 
     def _is_copied_to(self, target: Path) -> bool:
         try:
@@ -189,16 +197,21 @@ class Artifact:
         if self.stored and self.digest is not None:
             self._objects.copy_to(self.digest, file)
             return
-        self._check_in_place()
-        with open(self.path, "rb") as source:
-            shutil.copyfileobj(source, file)
+        if self.digest is None:
+            self._check_in_place()
+        try:
+            digest = hash_file(os.path.realpath(self.path), copy_to=file)[0]
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if self.digest not in (None, digest):
+            raise self._changed(self.path)
 
     def _copier(self, path: str, digest: str) -> Callable[[BinaryIO], None]:
         def copy(file: BinaryIO) -> None:
             if self.stored:
                 self._objects.copy_to(digest, file)
             elif hash_file(os.path.realpath(Path(self.path) / path), copy_to=file)[0] != digest:
-                raise StoreError(f"artifact {self.name!r}: {self.path}/{path} is not what it was when it was recorded.")
+                raise self._changed(f"{self.path}/{path}")
 
         return copy
 

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple, Protocol
 from barograph.capture.plain import to_plain
 from barograph.capture.redaction import redact
 from barograph.errors import StoreError
-from barograph.store.objects import Objects, hash_file
+from barograph.store.objects import Objects
 from barograph.values import clean_key, readable
 
 from .artifact import Artifact
 from .background import Background
 from .directory import extent, read_listing
+from .known import hash_or_known
 from .open_files import open_for_writing
 
 RECORD_KIND = "artifact"
@@ -103,8 +104,8 @@ class ArtifactRecorder:
 
     def use(self, artifact: Artifact, kind: object, name: object, step: int | None) -> None:
         """Note an artifact, of any run, that the run uses."""
-        if artifact.digest is None:
-            self.use_path(artifact.path, kind or artifact.kind, name or artifact.name, step)
+        if artifact.digest is None or os.path.realpath(artifact.store_path) != os.path.realpath(self._store_path):
+            self.use_path(artifact.local_path(), kind or artifact.kind, name or artifact.name, step)
             return
         if not self._is_new_use(kind, name, artifact.digest, artifact.path, artifact.run_id, artifact.version):
             return
@@ -260,7 +261,7 @@ class _Reading:
         """Read, and write what was found."""
 
         def read(path: Path) -> tuple[str, int]:
-            return hash_file(os.path.realpath(path), on_block=background.stop_if_told)
+            return hash_or_known(os.path.realpath(path), background.stop_if_told)
 
         try:
             self._check()

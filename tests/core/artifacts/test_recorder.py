@@ -414,6 +414,17 @@ def test_an_input_is_asked_for_by_name_or_content(made: Artifact, model: Path, r
     assert found.metadata == {"run": made.run_id, "version": 1}
 
 
+def test_an_input_of_another_store_is_noted_by_its_content(store: Path, model: Path, tmp_path: Path) -> None:
+    """The store that it lies in may be gone tomorrow; this one does not claim to hold it."""
+    with barograph.init(store=tmp_path / "other", quiet=True) as other:
+        logged = other.log_artifact(model, kind="model")
+    assert logged is not None
+    with barograph.init(quiet=True) as run:
+        assert run.use_artifact(logged).read_bytes() == b"weights"
+    (found,) = _view(run).artifacts()
+    assert (found.name, found.kind, found.digest, found.stored) == ("model.pt", "model", logged.digest, False)
+
+
 def test_an_input_that_is_damaged_is_refused(made: Artifact, run: Run) -> None:
     """There is nothing right to return."""
     assert made.digest is not None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from barograph.errors import StoreError
@@ -36,9 +37,12 @@ class WorkingCopy:
 
     @property
     def root(self) -> str | None:
-        """Where it lay."""
+        """Where it lay; None for a place inside the store, which is no working copy but something put there."""
         root = self._told.get("root")
-        return root if isinstance(root, str) and root.startswith("/") else None
+        if not isinstance(root, str) or not os.path.isabs(root):
+            return None
+        store = os.path.realpath(self._objects.folder.parent)
+        return None if Path(os.path.realpath(root)).is_relative_to(store) else root
 
     @property
     def changes(self) -> tuple[object, ...]:

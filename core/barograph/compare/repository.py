@@ -14,7 +14,10 @@ from barograph.errors import BarographError
 _TIMEOUT_S = 60
 _KINDS = {"A": "added", "D": "removed"}
 # Nothing that a repository's own configuration or hooks would start is started.
-_HARMLESS = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}", "core.attributesFile=", "core.autocrlf=false")
+_HARMLESS = (
+    "core.fsmonitor=false", f"core.hooksPath={os.devnull}", "core.attributesFile=", "core.autocrlf=false",
+    "protocol.allow=never", "protocol.file.allow=always",
+)  # fmt: skip
 
 
 class GitError(BarographError):

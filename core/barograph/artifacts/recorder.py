@@ -18,7 +18,7 @@ from barograph.store.objects import Objects
 from barograph.values import clean_key, readable
 
 from .artifact import Artifact
-from .background import Background
+from .background import Background, StoppedError
 from .directory import extent, read_listing
 from .known import hash_or_known
 from .open_files import open_for_writing
@@ -171,8 +171,6 @@ class ArtifactRecorder:
             time_s=time.time(),
             run_id=self._run_id,
             modified_ns=state.modified_ns,
-            id=os.urandom(8).hex(),
-            store_path=self._store_path,
         )
 
     def _is_to_copy(self, state: _State) -> bool:
@@ -267,9 +265,13 @@ class _Reading:
             self._check()
             content = self._recorder.read(self._state, read)
             self._check()
+        except StoppedError:
+            raise
         except FileNotFoundError:
             self._settle(problem="it was removed before its content was read")
-        except (OSError, ValueError, StoreError) as error:
+        except StoreError as error:
+            self._settle(problem=str(error).rstrip("."))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next one's turn comes
             self._settle(problem=f"its content could not be read: {error}")
         else:
             stored = content.files is None and self._recorder.is_stored(content)

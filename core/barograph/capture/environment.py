@@ -81,7 +81,7 @@ def capture_environment_slow() -> dict[str, Any]:  # Any: JSON
 
 
 def describe_entry() -> dict[str, str | None]:
-    """What was started, as "kind": script, module, notebook, command (-c), interactive or frozen; "path"; "module"."""
+    """What was started: "kind" (script, module, notebook, command, stdin, interactive, frozen), "path", "module"."""
     main = sys.modules.get("__main__")
     path, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
     module = None
@@ -92,6 +92,8 @@ def describe_entry() -> dict[str, str | None]:
         kind, path = "notebook", os.environ.get("JPY_SESSION_NAME") or getattr(main, "__vsc_ipynb_file__", None)
     elif spec is not None:
         kind, module = "module", spec.name.removesuffix(".__main__")
+    elif path is not None and path.startswith("<"):  # python < train.py: nobody can read that again
+        kind, path = "stdin", None
     elif path is not None:
         kind = "script"
     else:

@@ -67,6 +67,14 @@ def test_a_command(tmp_path: Path) -> None:
     assert started(tmp_path, "-c", PROGRAM)["entry"] == {"kind": "command", "path": None, "module": None}
 
 
+def test_a_script_that_came_through_a_pipe(tmp_path: Path) -> None:
+    """It has no file, and its text is gone once it was read."""
+    told = subprocess.run(
+        [sys.executable, "-", "x"], input=PROGRAM, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(told.stdout)["entry"] == {"kind": "stdin", "path": None, "module": None}
+
+
 def test_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a kernel runs, the entry is the notebook that its server names."""
     monkeypatch.setitem(sys.modules, "ipykernel", sys)

@@ -44,6 +44,7 @@ class Pace:
     def relax(self) -> None:
         """Go back to the pace of before the hurry."""
         self.is_hurried = False
+        self._rested_at_s = None  # another thread may work from now on
         self._woken.acquire(blocking=False)
 
     def hurry(self) -> None:

@@ -24,10 +24,12 @@ from barograph.run import Run
 class Call:
     """What is known of the call that is going on, on one rank. It goes with it, so the trainer is not kept alive."""
 
-    def __init__(self, trainer: Any, run: Run, copy_checkpoints: bool = False) -> None:
+    def __init__(self, trainer: Any, run: Run, *, copy_checkpoints: bool = False, every_rank: bool = False) -> None:
+        """every_rank: whether a process other than the first writes what its module logs, too."""
         self.trainer = trainer
         self.run = run
         self.is_first_rank: bool = trainer.is_global_zero
+        self._writes_metrics = self.is_first_rank or every_rank
         self.world: int = trainer.world_size
         self.function = str(trainer.state.fn.value)
         self.is_fit = self.function == "fit"
@@ -85,7 +87,7 @@ class Call:
         own_step, is_training = self.own_step, self.trainer.training
         at, on_host = self.offset + own_step, True
         frame: dict[str, Any] = self.pace.take(own_step) if is_training else {}
-        if self.is_first_rank:
+        if self._writes_metrics:
             given = {**self.rates.take(), **metrics} if is_training else metrics
             for name, value in given.items():
                 if isinstance(value, torch.Tensor):
@@ -98,7 +100,7 @@ class Call:
                 at = self.offset + int(frame.pop("step"))
         if not frame:
             return at
-        if self.is_first_rank:
+        if self._writes_metrics:
             self._add_position(frame, batch)
             if self._looked_at is not None and self._looked_at[0] == at:
                 self._looked_at = None

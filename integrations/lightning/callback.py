@@ -259,7 +259,8 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
             for stop in stops:
                 call.run.event("early_stop", **stop)
             call.note_end(by=by)
-            call.run.log_weights(final_weights(pl_module), call.step)
+            if weights := final_weights(pl_module):
+                call.run.log_weights(weights, call.step)
 
     @guarded
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -294,7 +295,7 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         run = self._agree_on_run(trainer)
         if run is None:
             return
-        self._call = call = Call(trainer, run, self.copy_checkpoints)
+        self._call = call = Call(trainer, run, copy_checkpoints=self.copy_checkpoints, every_rank=self.every_rank)
         for logger in call.loggers if call.is_first_rank else ():
             logger.open()
         call.shadows += [

@@ -9,9 +9,11 @@ import torch
 from torch.utils.data import Subset, TensorDataset
 
 from barograph.guard import guarded
+from barograph.integrations.lightning.remembered import Remembered
 from barograph.run import Run
 
 LABELS = ("labels", "label", "targets", "target", "y", "y_true")  # what dictionaries call them
+_remembered = Remembered()
 _GATHERED_BYTES = 64 * 1024 * 1024  # of a part of tensors in memory, which is gathered to be looked at
 
 
@@ -42,6 +44,8 @@ class Passing:
             name, dataset = part_name(split, index, len(found)), getattr(loader, "dataset", None)
             tensors = _tensors(dataset)
             if tensors is not None and len(tensors) <= 2:
+                if _remembered.is_known(self.run, name, tensors):
+                    continue
                 labels = tensors[1] if len(tensors) > 1 else None
                 self.run.log_dataset(name, tensors[0], labels, source=_source(loader))
             else:

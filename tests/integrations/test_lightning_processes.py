@@ -84,10 +84,31 @@ if __name__ == "__main__":
 """
 
 _OPENED = """
+class Labelled(Net):
+    def validation_step(self, batch, batch_idx):
+        self.log("val/loss", self.layer(batch[0]).square().mean(), sync_dist=True)
+        return {"logits": self.layer(batch[0]), "labels": torch.full((len(batch[0]),), 2.0)}
+
+
 if __name__ == "__main__":
     with barograph.init(name="opened by the script", quiet=True) as run:
-        trainer("ddp", BarographCallback()).fit(Net(), loader(), loader())
+        trainer("ddp", BarographCallback(every_rank=True, log_predictions=5)).fit(Labelled(), loader(), loader())
         run.log({"own": run.rank}, step=99)
+"""
+
+_SHARDED = """
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch.distributed.fsdp import fully_shard
+
+
+class Sharded(Net):
+    def configure_model(self):
+        fully_shard(self.layer, mesh=self.device_mesh["data_parallel"])
+
+
+if __name__ == "__main__":
+    shards = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
+    trainer(shards, BarographCallback()).fit(Sharded(), loader(), loader())
 """
 
 _SPAWN = """
@@ -117,7 +138,8 @@ def _run_script(text: str, folder: Path, store: Path) -> RunView:
     return view
 
 
-def _check_fit(view: RunView) -> None:
+def _check_fit(view: RunView, strategy: str = "DDPStrategy") -> None:
+    assert view.config["trainer"]["strategy"] == strategy
     assert view.status == "finished"
     assert view.attempts == [1]
     assert view.config["trainer"]["world_size"] == 2
@@ -150,10 +172,17 @@ def test_ddp_is_one_run_and_nobody_waits(tmp_path: Path, store: Path) -> None:
 def test_a_run_that_the_script_opens_is_one_on_all_ranks(tmp_path: Path, store: Path) -> None:
     """Lightning starts the script again for the other ranks, and their init() finds the run of the first."""
     view = _run_script(_OPENED, tmp_path, store)
-    _check_fit(view)
     assert view.name == "opened by the script"
+    assert view.status == "finished"
     assert [view.metric("own", rank=rank).values.tolist() for rank in (0, 1)] == [[0], [1]]
     assert len(list((view.path / "journals").iterdir())) == 2
+    for rank in (0, 1):  # each with its own rows, as asked
+        assert view.metric("train/loss", rank=rank).steps.tolist() == list(range(8))
+        assert view.metric("results/val/rows", rank=rank).values.tolist() == [32, 32]
+    for table in view.tables("predictions/val"):
+        assert [row[0] for row in table.rows] == [0, 2, 4, 6, 8]
+    assert len(view.tables("predictions/val")) == 2
+    assert [one.name for one in view.datasets()] == ["train", "val"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="gloo with spawned processes is tested on Linux")
@@ -162,3 +191,12 @@ def test_spawned_processes_write_to_the_open_run(tmp_path: Path, store: Path) ->
     view = _run_script(_SPAWN, tmp_path, store)
     _check_fit(view)
     assert view.name == "opened before"
+
+
+def test_shards_of_a_model_are_put_together(tmp_path: Path, store: Path) -> None:
+    """Each process looks into its part of the weights (FSDP2), and a reader sees the whole."""
+    view = _run_script(_SHARDED, tmp_path, store)
+    _check_fit(view, strategy="ModelParallelStrategy")
+    for key in ("weights/layer.weight", "gradients/layer.weight"):
+        assert set(view.histogram(key).counts.sum(axis=1)) == {4.0}
+    assert view.weights() == []  # no process holds them all

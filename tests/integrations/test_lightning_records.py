@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 import barograph
 from barograph.integrations.lightning import BarographCallback, BarographLogger
 from barograph.integrations.lightning.layers import shape_of
+from barograph.integrations.lightning.remembered import Remembered
 from barograph.integrations.lightning.results import Results
 from barograph.reading import RunView
 
@@ -556,6 +557,34 @@ def test_the_same_data_has_the_same_fingerprint_in_memory_and_by_batches(store: 
     assert first.fingerprint["unordered"] == second.fingerprint["unordered"]
 
 
+@pytest.mark.parametrize("change", ["nothing", "torch", "numpy", "another object"])
+def test_tensors_that_a_run_knows_are_not_read_again(store: Path, change: str) -> None:
+    """Unless somebody has written to them, by whichever way, or they are others."""
+    remembered, tensor = Remembered(), torch.zeros(50, 3)
+    with barograph.init() as run, barograph.init() as other:
+        assert not remembered.is_known(run, "train", [tensor])
+        assert not remembered.is_known(other, "train", [tensor])
+        if change == "torch":
+            tensor.add_(1)
+        elif change == "numpy":
+            tensor.numpy()[:] += 1
+        elif change == "another object":
+            tensor = torch.zeros(50, 3)
+        assert remembered.is_known(run, "train", [tensor]) == (change == "nothing")
+        assert remembered.is_known(run, "train", [tensor])
+        assert not remembered.is_known(run, "val", [torch.empty(0)])
+
+
+def test_a_second_fit_on_the_same_data_keeps_its_record(store: Path, trainer: Fit) -> None:
+    """One run with several fits has each data set once."""
+    loader, callback = _loader(), BarographCallback()
+    for _ in range(2):
+        trainer(callbacks=callback, max_epochs=1).fit(_Net(), loader)
+    view = _only_run(store)
+    assert [one.name for one in view.datasets()] == ["train"]
+    assert len(view.weights()) == 2
+
+
 @pytest.mark.parametrize("split", ["validate", "test", "predict"])
 def test_an_evaluation_alone_tells_its_data(store: Path, trainer: Fit, split: str) -> None:
     """Under the split's own name."""
@@ -575,7 +604,7 @@ def test_odd_batches_do_no_harm(store: Path, trainer: Fit) -> None:
 
     class Endless(torch.utils.data.IterableDataset[Any]):
         def __iter__(self) -> Any:
-            return iter([{"x": torch.ones(4), "label": torch.tensor(1), "id": "a"}] * 16)
+            return iter([{"x": torch.ones(4), "label": torch.tensor(2), "id": "a"}] * 16)
 
     class Net(_Net):
         def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
@@ -615,9 +644,9 @@ def test_checkpoints_are_artifacts(store: Path, trainer: Fit, tmp_path: Path, co
     assert _end(view)["best_checkpoint"]["path"] == saving.best_model_path
 
 
-def test_the_logger_records_checkpoints_as_artifacts(store: Path, trainer: Fit) -> None:
+def test_the_logger_records_checkpoints_as_artifacts(store: Path, trainer: Fit, tmp_path: Path) -> None:
     """As the callback does."""
-    logger = BarographLogger(copy_checkpoints=True)
+    logger = BarographLogger(copy_checkpoints=True, save_dir=tmp_path / "logs")
     trainer(logger=logger, enable_checkpointing=True, max_epochs=1).fit(_Net(), _loader())
     (artifact,) = _only_run(store).artifacts("checkpoint")
     assert artifact.stored

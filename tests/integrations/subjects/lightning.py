@@ -50,6 +50,8 @@ class _Subject:
             "on_fit_start",
             "on_train_start",
             "on_train_epoch_start",
+            "_begin_evaluation",
+            "_look_inside",
             "on_before_optimizer_step",
             "on_train_batch_end",
             "on_train_epoch_end",

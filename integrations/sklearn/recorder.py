@@ -22,7 +22,8 @@ from barograph.tensors.schedule import Schedule
 MOST_EVENTS = 100  # of one kind; the rest is only counted
 _FIRST_LOOKS = 20  # calls of partial_fit
 _PREDICTIONS = 32  # results that are remembered, to know what a metric is about
-_DATA_SETS = 32  # that are described once, and known again
+_GRACE_S = 0.5  # that comparing predictions with the truth may cost in any run
+_DATA_SETS = 32  # that are described; folds of a loop of the user's own come without end
 
 
 class Fitted:
@@ -76,9 +77,10 @@ class Recorder:
         self._totals: dict[str, dict[str, float]] = {}
         self._fitted: weakref.WeakKeyDictionary[Any, Fitted] = weakref.WeakKeyDictionary()
         self._made: collections.deque[Made] = collections.deque(maxlen=_PREDICTIONS)
-        self._data_sets: collections.deque[tuple[str, Identity, bool]] = collections.deque(maxlen=_DATA_SETS)
+        self._data_sets: list[tuple[str, Identity, bool]] = []
         self._warnings: dict[tuple[str, str], int] = {}
         self._looks: dict[str | None, _Looks] = {}  # by label
+        self._began_s, self._comparing_s = time.perf_counter(), 0.0
         self._told: int | None = None  # id of the exception that was recorded last
         self.latest = Fitted(None, 0, Splits(None, None))
         self.described: dict[str, object] = {}  # label: the configuration that was written last
@@ -121,6 +123,17 @@ class Recorder:
         yield
         look.newest_s = time.perf_counter() - start
         look.cost_s += look.newest_s
+
+    def can_afford_comparison(self) -> bool:
+        """Whether what comparisons with the truth have cost so far is next to nothing, or within the run's budget."""
+        return self._comparing_s < max(_GRACE_S, self.run.overhead_budget * (time.perf_counter() - self._began_s))
+
+    @contextlib.contextmanager
+    def comparing(self) -> Iterator[None]:
+        """Measure what one costs."""
+        start = time.perf_counter()
+        yield
+        self._comparing_s += time.perf_counter() - start
 
     def write_series(
         self, series: Mapping[str, list[float]], steps: list[int] | None = None, live_points: int = 0
@@ -175,7 +188,9 @@ class Recorder:
     def describe_data(self, name: str, X: Any, y: Any) -> None:
         """Fingerprint and profile a data set, once as long as it lives."""
         identity = identify(X)
-        if identity is None or any(
+        if identity is None or len(self._data_sets) >= _DATA_SETS:
+            return
+        if any(
             identity.is_same(other) and name == known and had_labels >= (y is not None)
             for known, other, had_labels in self._data_sets
         ):

@@ -85,11 +85,11 @@ def compare(
     classes: Any,
 ) -> None:
     """Write what a prediction is worth: figures each time, curves the first time, rows if they were asked for."""
-    often = recorder.count("comparisons", "made")
-    if often > MOST_EVENTS:
+    if not recorder.can_afford_comparison():
         return
     run, step = recorder.run, fitted.step
-    found = evaluate(truth, outputs, is_regression, classes, fitted.in_full and split not in fitted.shown)
+    with recorder.comparing():
+        found = evaluate(truth, outputs, is_regression, classes, fitted.in_full and split not in fitted.shown)
     if found is None:
         return
     run.log(fitted.news({f"{split}/{name}": value for name, value in found.figures.items()}), step)

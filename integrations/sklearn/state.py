@@ -42,6 +42,8 @@ def _arrays(estimator: Any, prefix: str, depth: int) -> Iterator[tuple[str, NDAr
     if isinstance(rounds, list) and rounds:
         nodes = [tree.nodes for row in rounds for tree in row]
         yield f"{prefix}trees.nodes", np.concatenate(nodes).view(np.uint8)
+    if hasattr(estimator, "get_booster") and hasattr(estimator, "n_features_in_"):  # of XGBoost
+        yield f"{prefix}booster", np.frombuffer(estimator.get_booster().save_raw("ubj"), np.uint8)
     for name, value in sorted(attributes.items()):
         for path, one in _flat(name, value):
             if isinstance(one, np.ndarray) and one.dtype.kind in "biufc" and 0 < one.nbytes <= _LARGEST_BYTES:

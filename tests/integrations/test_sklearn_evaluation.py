@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import barograph
-from barograph.integrations.sklearn import autolog
+from barograph.integrations.sklearn import autolog, recorder
 from barograph.integrations.sklearn.evaluation import Outputs, evaluate
 from barograph.reading import RunView
 
@@ -203,6 +203,19 @@ def test_a_loop_has_figures_at_each_step_and_no_curves(data: Any) -> None:
     view = recorded(do)
     assert view.metric("test/f1").steps.tolist() == [0, 1, 2]
     assert len(view.tables("test/roc")) == 1
+
+
+def test_figures_are_made_no_longer_than_they_are_cheap(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own scores go on."""
+    monkeypatch.setattr(recorder, "_GRACE_S", 1e-9)
+    X, X_test, y, y_test = data
+    model = DecisionTreeClassifier(max_depth=1).fit(X, y)
+    with autolog(quiet=True, overhead_budget=1e-9) as run:
+        for _ in range(5):
+            model.score(X_test, y_test)
+    view = barograph.open().run(run.id)
+    assert len(view.metric("test/score").values) == 5
+    assert len(view.metric("test/f1").values) == 1
 
 
 def test_the_same_few_rows_are_kept_of_every_evaluation(data: Any) -> None:

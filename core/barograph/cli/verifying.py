@@ -69,7 +69,11 @@ def check_run(view: RunView, checked: dict[str, Report]) -> list[Report]:
 
 def _check_objects(view: RunView, checked: dict[str, Report]) -> list[Report]:
     objects = Objects(view.path.parent.parent)
-    new = [digest for digest in dict.fromkeys(_objects_of(view)) if digest not in checked]
+    try:
+        named = dict.fromkeys(_objects_of(view))
+    except (BarographError, OSError):  # its records cannot be read, which is reported of their file
+        return []
+    new = [digest for digest in named if digest not in checked]
     for digest in new:
         problem = None
         try:

@@ -141,6 +141,19 @@ def test_verify_reads_the_objects_of_the_runs(files: Path, store: Path) -> None:
     assert _barograph("verify", "second").returncode == 0
 
 
+def test_verify_goes_on_after_a_run_whose_records_are_broken(files: Path, store: Path) -> None:
+    """The broken file is named, and the objects of the other runs are read."""
+    with open_store(store) as opened:
+        opened.seal("second")
+        (records,) = (opened.run("second").path / "segments").glob("*.records.parquet")
+    records.write_bytes(b"PAR1")
+    Objects(store).path(digest_of(b"a")).write_bytes(b"b")
+    found = _barograph("verify")
+    assert found.returncode == 1
+    assert records.name in found.stdout
+    assert digest_of(b"a")[7:] in found.stdout
+
+
 def test_what_is_nowhere_is_one_line(files: Path) -> None:
     """With what comes close."""
     for call in (["artifacts", "first", "modle.pt"], ["lineage", "modle.pt"]):

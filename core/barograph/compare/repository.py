@@ -48,6 +48,8 @@ class Repository:
 
     def tree(self, commit: str | None, patch: bytes, untracked: Mapping[str, bytes]) -> str:
         """The tree of a commit (None: before the first) with changes and new files; GitError if the patch fails."""
+        if commit and not patch.strip() and not untracked:
+            return commit
         Path(self._index).unlink(missing_ok=True)
         self._git("read-tree", commit or "--empty")
         if patch.strip():
@@ -86,12 +88,15 @@ def holder_of(roots: Sequence[str | None], commits: Sequence[str]) -> str:
             problem = f"the repository {root} is not there"
             continue
         try:
-            for commit in commits:
-                git(root, "cat-file", "-e", f"{commit}^{{commit}}")
-        except GitError:
-            problem = f"{root} has no commit {commit[:12]}"
+            asked = "".join(f"{commit}\n" for commit in commits).encode()
+            answers = git(root, "cat-file", "--batch-check=%(objecttype)", given=asked).decode().split("\n")
+        except GitError as error:
+            problem = str(error)
             continue
-        return root
+        missing = [commit for commit, answer in zip(commits, answers, strict=False) if answer != "commit"]
+        if not missing:
+            return root
+        problem = f"{root} has no commit {missing[0][:12]}"
     raise GitError(problem)
 
 

@@ -15,7 +15,7 @@ from barograph.artifacts.artifact import Artifact
 from barograph.errors import RunNotFoundError, StoreError
 from barograph.journal.reader import Record
 from barograph.store.catalogue import Catalogue
-from barograph.store.contents import RunContents
+from barograph.store.contents import RunContents, SegmentSource, Source
 from barograph.store.digest import Damage, Statistics, merged
 from barograph.store.layout import RunFolder
 from barograph.store.overview import EMPTY, LIVE, Overview, decisive_sources, visible_damage
@@ -52,6 +52,7 @@ class RunView:
         self._id = os.path.basename(self._path)
         self._catalogue = catalogue if catalogue is not None else Catalogue(Path(self._path).parent)
         self._contents_kept: RunContents | None = None
+        self._sealed_records: dict[tuple[str, str], list[Record]] = {}
         self._metrics: dict[tuple[str, int | None, Attempt], tuple[int, Metric]] = {}
 
     def __repr__(self) -> str:
@@ -317,7 +318,7 @@ class RunView:
         """Code, packages and machine, as they were when it ran. Any: JSON."""
         whole: dict[str, Any] = {}
         for source in decisive_sources(self._contents().sources):
-            for record in source.records("environment"):
+            for record in self._records_of(source, "environment"):
                 part = record.body.get("environment")
                 if isinstance(part, dict):
                     whole = merged(whole, part)
@@ -329,7 +330,7 @@ class RunView:
             record
             for source in self._contents().sources
             if rank in (None, source.digest.rank)
-            for record in source.records(kind)
+            for record in self._records_of(source, kind)
         ]
 
     def console(self) -> list[Line]:
@@ -370,7 +371,16 @@ class RunView:
         return self._contents_kept
 
     def _records(self, kind: str) -> list[Record]:
-        return [record for source in self._contents().sources for record in source.records(kind)]
+        return [record for source in self._contents().sources for record in self._records_of(source, kind)]
+
+    def _records_of(self, source: Source, kind: str) -> list[Record]:
+        """A writer's records of a kind. Those of a sealed one stay as they are; to ask for them takes milliseconds."""
+        if not isinstance(source, SegmentSource):
+            return source.records(kind)
+        key = source.digest.writer_id, kind
+        if key not in self._sealed_records:
+            self._sealed_records[key] = source.records(kind)
+        return self._sealed_records[key]
 
     def _similar(self, key: str) -> str:
         near = difflib.get_close_matches(key, self.metrics(), n=3)

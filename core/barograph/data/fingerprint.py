@@ -58,17 +58,18 @@ class Scan:
 
     def add(self, parts: Mapping[str, Table], start: int, stop: int) -> None:
         """Take in the rows from `start` to before `stop` of each part; they follow those taken in before."""
-        rows = stop - start
-        whole = np.zeros(rows, dtype=np.uint64)
+        whole = np.zeros(stop - start, dtype=np.uint64)
         for place, name in enumerate(_PARTS):
             if name in parts:
                 part = self._parts.setdefault(name, _Part())
                 hashes = part.add(parts[name], start, stop)
-                add_values(whole, hashes, place << _FIELD)
+                if len(parts) > 1:
+                    add_values(whole, hashes, place << _FIELD)
                 if name == "inputs":
                     self.sketch.add(hashes)
-        self._whole.add(whole)
-        self.rows += rows
+        if len(parts) > 1:
+            self._whole.add(whole)
+        self.rows += stop - start
 
     @property
     def parts(self) -> list[str]:
@@ -77,6 +78,8 @@ class Scan:
 
     def fingerprint(self) -> dict[str, str]:
         """The fingerprints of all parts together: of which inputs went with which labels."""
+        if len(self._parts) == 1:
+            return self.fingerprint_of(*self._parts)
         return self._whole.digests({name: part.schema for name, part in self._parts.items()})
 
     def fingerprint_of(self, name: str) -> dict[str, str]:

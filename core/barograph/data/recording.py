@@ -201,7 +201,7 @@ def scanned(parts: Mapping[str, Part], limit_s: float) -> Scan:
     """A pass over inputs, and over labels and weights that have a row for each of theirs, for at most so long."""
     inputs = parts["inputs"]
     tables = {name: part for name, part in parts.items() if isinstance(part, Table) and part.rows == inputs.rows}
-    widest = max(tables.values(), key=lambda table: sum(column.row_bytes for column in table.columns))
+    widest = max(tables.values(), key=lambda table: table.row_bytes)
     scan = Scan()
     deadline = time.monotonic() + limit_s
     for start, stop in widest.blocks():

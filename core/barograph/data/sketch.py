@@ -71,14 +71,11 @@ class SketchBuilder:
         return Sketch(self.rows, self._level, key.id, keyed[order], depths[order], self._counts[order])
 
     def _condense(self) -> None:
-        hashes = np.concatenate([self._hashes, *self._waiting])
-        counts = np.concatenate([self._counts, np.ones(self._waiting_rows, dtype=np.int64)])
+        come, come_counts = _counted(np.sort(np.concatenate([self._hashes[:0], *self._waiting])))
         self._waiting, self._waiting_rows = [], 0
-        order = np.argsort(hashes, kind="stable")
-        hashes, counts = hashes[order], counts[order]
-        firsts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
-        self._hashes = hashes[firsts]
-        self._counts = np.add.reduceat(counts, firsts) if len(firsts) else counts
+        hashes, counts = np.concatenate((self._hashes, come)), np.concatenate((self._counts, come_counts))
+        order = np.argsort(hashes, kind="stable")  # which merges the two in one pass
+        self._hashes, self._counts = _counted(hashes[order], counts[order])
         while len(self._hashes) > CAPACITY:
             self._level += 1
             kept = int(np.searchsorted(self._hashes, np.uint64(1 << (64 - self._level))))
@@ -155,6 +152,14 @@ class Sketch:
     def _from(self, level: int) -> Sketch:
         kept = self.depths >= level
         return Sketch(self.rows, level, self.key_id, self.keyed[kept], self.depths[kept], self.counts[kept])
+
+
+def _counted(hashes: Words, counts: NDArray[np.int64] | None = None) -> tuple[Words, NDArray[np.int64]]:
+    """Sorted hashes without repetitions, and the sum of the counts of each; every one counts once without counts."""
+    firsts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
+    if counts is None:
+        return hashes[firsts], np.diff(firsts, append=len(hashes))
+    return hashes[firsts], np.add.reduceat(counts, firsts) if len(firsts) else counts
 
 
 def _leading_zeros(hashes: Words) -> NDArray[np.uint8]:

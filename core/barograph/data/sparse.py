@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cells import Cells, Stored
 from .table import Column, Table
@@ -24,9 +25,10 @@ def table_of_sparse(matrix: Any, absent_is_missing: bool = False) -> Table:  # A
     def read(start: int, stop: int) -> Cells:
         starts = rows.indptr[start : stop + 1].astype(np.int64)
         inside = slice(int(starts[0]), int(starts[-1]))
-        own = type(rows)(
-            (rows.data[inside].copy(), rows.indices[inside].copy(), starts - starts[0]), shape=(stop - start, width)
-        )
+        starts -= starts[0]
+        if _is_canonical(starts, rows.indices[inside], rows.data[inside]):
+            return Stored(starts, rows.indices[inside].astype(np.int64), rows.data[inside], width, absent_is_missing)
+        own = type(rows)((rows.data[inside].copy(), rows.indices[inside].copy(), starts), shape=(stop - start, width))
         own.sum_duplicates()
         if not absent_is_missing:
             own.eliminate_zeros()
@@ -34,6 +36,13 @@ def table_of_sparse(matrix: Any, absent_is_missing: bool = False) -> Table:  # A
 
     column = Column("", f"sparse {rows.dtype.name}", (width,), read, size_bytes // max(1, height))
     return Table(f"scipy.sparse.{type(matrix).__name__}", height, [column], size_bytes)
+
+
+def _is_canonical(starts: NDArray[np.int64], columns: NDArray[Any], values: NDArray[Any]) -> bool:
+    """Whether the columns of each row rise, so that none is stored twice, and no zero is stored."""
+    rises = np.append(columns[1:] > columns[:-1], True)[: len(columns)]
+    rises[starts[(starts > 0) & (starts < len(columns))] - 1] = True  # from one row to the next
+    return bool(rises.all()) and bool(np.all(values))
 
 
 def table_of_sparse_tensor(tensor: Any) -> Table:  # Any: core does not import torch

@@ -10,7 +10,7 @@ from typing import Any
 from .cells import Cells
 
 _BLOCK_BYTES = 1 << 19  # read at a time: what is hashed stays in the second cache
-_BLOCK_ROWS = 1 << 16
+_BLOCK_ROWS = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,12 @@ class Table:
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """The ranges of rows in which it is best read."""
-        return blocks(self.rows, sum(column.row_bytes for column in self.columns))
+        return blocks(self.rows, self.row_bytes)
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a row in its widest column: columns are read one after the other."""
+        return max((column.row_bytes for column in self.columns), default=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,148 @@
+"""What it costs to know the data: fingerprints a GB, the profile before a fit, a batch of a stream, digests of weights.
+
+    python benchmarks/data.py [megabytes]
+
+Seconds of one core (process time), best of a few repeats, because a shared machine only ever adds time. Both
+fingerprints and the sketch are taken in one pass; the limit is 0.6 s a GB. Beside each figure stands what the same
+memory costs to read once (numpy's sum) and, for the first, SHA-256 of the bytes and MLflow's way, which hashes ten
+thousand elements and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import scipy.sparse
+import torch
+
+from barograph.data.hashing import has_kernel
+from barograph.data.profile import Profile
+from barograph.data.recording import Datasets, Given, sample_of, scanned
+from barograph.data.sources import describe, parts_of
+from barograph.data.table import Table
+from barograph.data.weights import digest_of_weights
+from barograph.starting import init
+
+LIMIT_S_A_GB = 0.6
+PROFILE_LIMIT_S = 0.05
+REPEATS = 3
+
+
+def best_s(act: Callable[[], object], repeats: int = REPEATS) -> float:
+    """The least processor time of several runs, in seconds."""
+    times = []
+    for _ in range(repeats):
+        began = time.process_time()
+        act()
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def floats(megabytes: int, *row: int) -> np.ndarray:
+    """Random float32 rows of a shape, of so many megabytes in all."""
+    rows = megabytes * 1_000_000 // (4 * int(np.prod(row, initial=1)))
+    return np.random.default_rng(0).random((rows, *row), dtype=np.float32)
+
+
+def fingerprints(megabytes: int) -> None:
+    """Print seconds a GB for data of many libraries."""
+    table = floats(megabytes, 100)
+    doubles = table.astype(np.float64)[: len(table) // 2]
+    words = np.array([f"word {place % 1000}" for place in range(1_000_000)], dtype=object)
+    cases: dict[str, object] = {
+        "numpy float32, rows of 784": floats(megabytes, 784),
+        "numpy float32, rows of 100": table,
+        "numpy float32, rows of 8": floats(megabytes, 8),
+        "numpy float32, one column": floats(megabytes),
+        "numpy float32, Fortran order": np.asfortranarray(table),
+        "numpy uint8, pictures 3 x 224 x 224": np.zeros((megabytes * 7, 3, 224, 224), dtype=np.uint8),
+        "torch float32": torch.from_numpy(table),
+        "torch bfloat16": torch.from_numpy(table).bfloat16(),
+        "pandas, 100 float64": pd.DataFrame(doubles),
+        "polars, 100 float64": pl.DataFrame(doubles),
+        "pyarrow, 100 float64": pa.Table.from_pandas(pd.DataFrame(doubles)),
+        "scipy csr, 1 % of 10,000": scipy.sparse.random(megabytes * 800, 10_000, 0.01, "csr", np.float32, 0),
+        "polars, a million words": pl.DataFrame({"word": words.tolist()}),
+        "pandas, a million words as objects": pd.DataFrame({"word": words}).astype(object),
+    }
+    print(f"both fingerprints and the sketch, kernel: {has_kernel()}; limit {LIMIT_S_A_GB} s a GB of numbers")
+    for name, data in cases.items():
+        parts = parts_of(data)
+        inputs = parts["inputs"]
+        assert isinstance(inputs, Table)
+        gigabytes = inputs.size_bytes / 1e9
+        seconds = best_s(lambda parts=parts: scanned(parts, 600.0))  # type: ignore[misc]  # a lambda's default has no annotation
+        print(f"  {name:38s} {seconds / gigabytes:7.3f} s a GB   ({gigabytes:.2f} GB)")
+    print(f"  {'numpy.sum of the same':38s} {best_s(table.sum) / table.nbytes * 1e9:7.3f} s a GB")
+    print(
+        f"  {'SHA-256 of the bytes':38s} {best_s(lambda: hashlib.sha256(table.data)) / table.nbytes * 1e9:7.3f} s a GB"
+    )
+
+
+def profiles(megabytes: int) -> None:
+    """Print milliseconds of the profile that is taken before a fit."""
+    print(f"profile before the fit; limit {PROFILE_LIMIT_S * 1e3:.0f} ms")
+    cases: dict[str, object] = {
+        "30 features": floats(megabytes, 30),
+        "512 features": floats(megabytes, 512),
+        "pictures": np.zeros((megabytes * 7, 3, 224, 224), dtype=np.uint8),
+        "sparse, 10,000 features": scipy.sparse.random(megabytes * 800, 10_000, 0.01, "csr", np.float32, 0),
+        "pandas, 100 columns": pd.DataFrame(floats(megabytes, 100)),
+        "words": pl.DataFrame({"word": [f"word {place % 1000}" for place in range(1_000_000)]}),
+    }
+    for name, data in cases.items():
+        table = describe(data)
+        assert isinstance(table, Table)
+
+        def profile(table: Table = table) -> None:
+            found = Profile(table, None)
+            found.add(sample_of(table))
+            found.features()
+
+        print(f"  {name:38s} {best_s(profile) * 1e3:7.1f} ms")
+
+
+def logging() -> None:
+    """Print what a call of log_dataset() costs on small data, and a batch of a stream."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((1797, 64)), rng.integers(0, 10, 1797)
+    with tempfile.TemporaryDirectory() as folder:
+        datasets = Datasets(Path(folder), lambda *_, **__: None, 0.02)
+        datasets.log(Given("first"), x, y)
+        took_s = best_s(lambda: datasets.log(Given("x"), x, y), 9)
+        print(f"log_dataset, 1797 x 64 with labels       {took_s * 1e3:7.1f} ms")
+    batch, labels = torch.rand(64, 784), torch.arange(64) % 10
+    with tempfile.TemporaryDirectory() as folder, init(store=folder, quiet=True, overhead_budget=1e9) as run:
+        stream = run.stream_dataset("train")
+
+        def see() -> None:
+            for _ in range(1000):
+                stream.see(batch, labels)
+
+        print(f"a batch of a stream, 64 x 784            {best_s(see) * 1e3:7.1f} us")
+        stream.close()
+
+
+def weights(megabytes: int) -> None:
+    """Print seconds a GB of the digest of a model's weights."""
+    model = {f"layer{place}": torch.rand(megabytes * 250_000 // 10) for place in range(10)}
+    seconds = best_s(lambda: digest_of_weights(model))
+    print(f"digest of weights                        {seconds / megabytes * 1e3:7.3f} s a GB")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    fingerprints(size)
+    profiles(min(size, 200))
+    logging()
+    weights(size)

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from barograph.integrations.sklearn import autolog
 
 
-@autolog(project="examples", tags=["sklearn"])
+@autolog(project="examples", tags=["sklearn"], log_predictions=10)
 def main(seed: int = 0) -> None:
     """Everything that is fitted and scored in here is recorded."""
     X, y = load_breast_cancer(return_X_y=True)

@@ -137,12 +137,16 @@ def _measure(recorder: Recorder, call: Call, fitted: Fitted) -> None:
     X, y, options = call.argument("X", 1), call.argument("y", 2), call.options
     if y is None or not hasattr(call.estimator, "predict"):
         return
-    outputs = requests.training_outputs(call.estimator, X, call.seconds, options.training_score)
+    outputs, tried = None, None
+    with recorder.attempting("training_score"):
+        outputs = requests.training_outputs(call.estimator, X, call.seconds, options.training_score)
     if outputs is not None:
         facts = is_regression(call.estimator), classes_of(call.estimator)
         compare(recorder, options, fitted, "train", y, outputs, *facts)
     if options.learning_curve:
-        tried = requests.curve_over_data(call.estimator, X, y, options.learning_curve)
+        with recorder.attempting("learning_curve"):
+            tried = requests.curve_over_data(call.estimator, X, y, options.learning_curve)
+    if tried is not None:
         recorder.write_series(tried.series, tried.steps)
         if tried.table is not None:
             recorder.run.log_table(*tried.table, fitted.step)

@@ -65,7 +65,8 @@ def signature(model: Any, X: Any, y: Any) -> dict[str, Any]:
     takes |= _dtypes(X)
     gives: dict[str, Any] = {"kind": kind(model)}
     if y is not None:
-        gives |= {"shape": [None, *np.shape(y)[1:]], **_dtypes(y)}
+        targets = shape_of(y)[1]
+        gives |= {"shape": [None] if targets is None else [None, targets], **_dtypes(y)}
     classes = attributes.get("classes_")
     if isinstance(classes, np.ndarray):
         gives["classes"] = classes[:_MOST_NAMES].tolist()
@@ -74,7 +75,8 @@ def signature(model: Any, X: Any, y: Any) -> dict[str, Any]:
 
 def _dtypes(data: Any) -> dict[str, Any]:
     if hasattr(data, "dtypes") and hasattr(data, "columns"):  # a data frame
-        return {"dtypes": {str(name): str(one) for name, one in list(data.dtypes.items())[:_MOST_NAMES]}}
+        pairs = zip(list(data.columns)[:_MOST_NAMES], data.dtypes, strict=False)
+        return {"dtypes": {str(name): str(one) for name, one in pairs}}
     return {"dtype": str(data.dtype)} if hasattr(data, "dtype") else {}
 
 

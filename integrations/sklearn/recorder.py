@@ -200,6 +200,14 @@ class Recorder:
 
     # -- what else happens -------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def attempting(self, what: str) -> Iterator[None]:
+        """Something on request that the user's data or estimator may not be fit for: then an event says why."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # scikit-learn's, or the user's own estimator's
+            self.run.event("not_made", what=what, reason=f"{type(error).__name__}: {error}"[:1024])
+
     def failed(self, error: BaseException, where: str | None = None) -> None:
         """Note the user's exception, once."""
         if self._told != id(error):

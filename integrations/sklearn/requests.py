@@ -109,13 +109,16 @@ def _all_parts(estimator: Any) -> Iterator[Any]:
         yield from _all_parts(part)
 
 
-def importance(estimator: Any, X: Any, y: Any, repeats: int) -> dict[str, list[Any]] | None:
-    """How much worse the score gets when a feature is shuffled: a table, the most important feature first."""
+def importance(estimator: Any, X: Any, y: Any, repeats: int) -> dict[str, list[Any]]:
+    """How much worse the score gets when a feature is shuffled: a table, the most important feature first.
+
+    Raises what scikit-learn raises, for sparse matrices say, and ValueError for data that is too large to be copied.
+    """
     from sklearn.inspection import permutation_importance  # which loads trees and neighbours
 
     rows, features = shape_of(X)
-    if not rows or rows * (features or 1) > _LARGEST_SHUFFLED:
-        return None
+    if (rows or 0) * (features or 1) > _LARGEST_SHUFFLED:
+        raise ValueError(f"the data has more than {_LARGEST_SHUFFLED} cells; score a part of it")
     with on_our_own():
         found = permutation_importance(estimator, X, y, n_repeats=repeats, random_state=0)  # which copies X
     names = getattr(X, "columns", None)

@@ -42,8 +42,11 @@ def _scored(recorder: Recorder, call: Call, fitted: Fitted, result: Any) -> None
         return
     estimator, made = call.estimator, call.answers.made if call.answers is not None else {}
     compare(recorder, call.options, fitted, split, y, Outputs.of(made), is_regression(estimator), classes_of(estimator))
-    repeats = call.options.permutation_importance
-    if repeats and (table := requests.importance(estimator, X, y, repeats)) is not None:
+    table = None
+    if repeats := call.options.permutation_importance:
+        with recorder.attempting("permutation_importance"):
+            table = requests.importance(estimator, X, y, repeats)
+    if table is not None:
         recorder.run.log_table(f"{split}/permutation_importance", table, fitted.step)
 
 

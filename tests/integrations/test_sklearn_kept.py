@@ -244,6 +244,26 @@ def test_a_learning_curve_over_the_amount_of_data_is_made_after_a_fit() -> None:
     )
 
 
+def test_what_cannot_be_made_is_told_and_the_rest_is() -> None:
+    """Too few rows for the folds of a learning curve; a sparse matrix, of which no column can be shuffled."""
+    few, sparse = slice(0, 3), scipy.sparse.csr_array(X)
+    view = recorded(
+        lambda: (Ridge().fit(X[few], Y[few]), Ridge().fit(sparse, Y).score(sparse, Y)),
+        learning_curve=5,
+        permutation_importance=1,
+    )
+    assert [event.data["what"] for event in view.events("not_made")] == ["learning_curve", "permutation_importance"]
+    assert len(view.events("fit_end")) == 2
+
+
+def test_frames_of_polars_have_a_signature() -> None:
+    """Names and types of their columns."""
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(X[:, :2], schema=["a", "b"])
+    (kept,) = recorded(lambda: Ridge().fit(frame, polars.Series(Y))).artifacts("model")
+    assert kept.metadata["signature"]["inputs"]["dtypes"] == {"a": "Float64", "b": "Float64"}
+
+
 def test_nothing_of_what_is_made_on_request_is_made_without_it() -> None:
     """No table, no curve, no rows."""
     view = recorded(lambda: LogisticRegression().fit(X[:400], Y[:400]).score(X[400:], Y[400:]))

@@ -262,6 +262,7 @@ def join(store: str, run_id: str, attempt: int, rank: int, world: int) -> Run:
     global _starts
     _starts += 1  # rank 0 has counted this run, too
     run = Run(recording)
+    run.log_seeds("init")
     run.start()
     return run
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from barograph.capture.redaction import redact_url
@@ -51,10 +51,18 @@ def loaded_packages() -> dict[str, str]:
     for name, module in list(sys.modules.items()):
         if "." in name or name in sys.stdlib_module_names:
             continue
-        version = getattr(module, "__dict__", {}).get("__version__")
+        version = attributes_of(module).get("__version__")
         if isinstance(version, str):
             found[name] = version
     return dict(sorted(found.items()))
+
+
+def attributes_of(module: object) -> Mapping[str, Any]:
+    """What a module holds, without asking it: a lazy one would load itself to answer."""
+    try:
+        return object.__getattribute__(module, "__dict__")  # type: ignore[no-any-return]  # it is one
+    except AttributeError:
+        return {}
 
 
 def _normal(name: str) -> str:

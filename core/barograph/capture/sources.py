@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from barograph.capture.copies import Copies
+from barograph.capture.packages import attributes_of
 
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
 _SUFFIXES = (".py", ".pyw")
@@ -32,7 +33,8 @@ class Sources:
         self._root = root
         self._copies = copies
         self._files: list[dict[str, Any]] = []  # Any: JSON
-        self._seen: set[str] = set()
+        self._names: set[str] = set()  # of modules that were looked at; a program may have thousands
+        self._seen: set[str] = set()  # files of the project
 
     def look(self) -> dict[str, Any] | None:
         """All sources so far, as {"root", "files", "left_out", "complete"}; None if nothing is new since the last look.
@@ -58,8 +60,9 @@ class Sources:
 
     def _new(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for name, path in _imported_files():
-            if path not in self._seen and path not in found and not is_installed(path):
+        for name, path in _imported_files(self._names):
+            self._names.add(name)
+            if path is not None and path not in self._seen and path not in found and not is_installed(path):
                 found[path] = name
         return found
 
@@ -67,12 +70,14 @@ class Sources:
         return os.path.relpath(path, self._root) if Path(path).is_relative_to(self._root) else path
 
 
-def _imported_files() -> Iterator[tuple[str, str]]:
-    """Names and files of what is imported. Nothing is called to find out: a lazy module stays as it is."""
-    for name, module in list(sys.modules.items()):
-        path = getattr(module, "__dict__", {}).get("__file__")
+def _imported_files(but: set[str]) -> Iterator[tuple[str, str | None]]:
+    """Names of what is imported, and their source files; None for what has none, or is ours."""
+    for name in [name for name in list(sys.modules) if name not in but]:
+        path = attributes_of(sys.modules.get(name)).get("__file__")
         if isinstance(path, str) and (path.endswith(_SUFFIXES) or name == "__main__") and _is_foreign(name):
             yield name, os.path.abspath(path)
+        else:
+            yield name, None
 
 
 def _is_foreign(name: str) -> bool:

@@ -68,6 +68,7 @@ def show(call: argparse.Namespace) -> int:
         "part of": view.parent_id,
         "parts": len(view.children()) or None,
         "attempts": len(view.attempts) if len(view.attempts) > 1 else None,
+        "code": _code(view),
         "own cost": _cost(view),
     }
     for name, value in facts.items():
@@ -370,6 +371,16 @@ def _cost(view: RunView) -> str | None:
         return None
     share = f" ({total_s / view.duration_s:.2%})" if view.duration_s else ""
     return duration_text(total_s) + share
+
+
+def _code(view: RunView) -> str | None:
+    git = view.environment.get("git")
+    if not isinstance(git, dict) or not git.get("commit"):
+        return None
+    counts = {"changed": git.get("changed"), "new": len(git.get("untracked_files") or [])}
+    beyond = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    branch = f"{git['branch']} " if git.get("branch") else ""
+    return f"{branch}{str(git['commit'])[:10]}" + (f" and {beyond}" if beyond else "")
 
 
 def _brief(data: Any) -> str:

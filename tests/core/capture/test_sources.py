@@ -116,6 +116,21 @@ def test_a_source_that_is_gone_is_named(tmp_path: Path) -> None:
     assert first["left_out"][0]["path"] == "gone.py"
 
 
+def test_a_lazy_module_stays_as_it_is(tmp_path: Path) -> None:
+    """importlib's lazy loader runs a module at the first look at it; ours is none, and the source is kept."""
+    lazy = (
+        "import importlib.util, sys\n"
+        "spec = importlib.util.find_spec('heavy')\n"
+        "spec.loader = importlib.util.LazyLoader(spec.loader)\n"
+        "sys.modules['heavy'] = module = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module)\n"
+    )
+    check = "from barograph.capture.packages import loaded_packages\nloaded_packages()"
+    write(tmp_path, {"heavy.py": "raise SystemExit('was run')\n", "train.py": lazy + look(between=check)})
+    first, _ = looked(tmp_path, "train.py", store=tmp_path / "store")
+    assert set(paths(first)) == {"__main__", "heavy"}
+
+
 def test_modules_that_are_no_modules_are_passed_over(tmp_path: Path) -> None:
     """Lazy stand-ins, objects and None in sys.modules; nothing of them is called."""
     odd = (

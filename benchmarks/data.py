@@ -105,7 +105,7 @@ def profiles(megabytes: int) -> None:
 
         def profile(table: Table = table) -> None:
             found = Profile(table, None)
-            found.add(sample_of(table))
+            found.add(table, sample_of(table))
             found.features()
 
         print(f"  {name:38s} {best_s(profile) * 1e3:7.1f} ms")

@@ -27,12 +27,15 @@ _KEPT_CATEGORIES = 200  # of which the counts are kept, the most frequent ones
 
 
 class Profile:
-    """What was seen of the columns of one table, by blocks of rows. key: None if there is no secret to hash with."""
+    """What was seen of the columns of one table, or of several alike. key: None if there is no secret to hash with.
+
+    No data is kept, nor anything that would keep it alive.
+    """
 
     def __init__(self, table: Table, key: Key | None) -> None:
         self.rows = 0
         self.left_out = 0
-        self._columns: list[tuple[Column, _ColumnProfile]] = []
+        self._columns: list[tuple[tuple[object, ...], _ColumnProfile]] = []
         room = MOST_FEATURES
         for column in table.columns:
             if room <= 0:
@@ -40,22 +43,14 @@ class Profile:
                 continue
             apart = 0 < column.features <= room
             room -= column.features if apart else 1
-            self._columns.append((column, _profile_of(column, apart, key)))
+            self._columns.append((_kind_of(column), _profile_of(column, apart, key)))
 
-    def add(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Take in ranges of rows of the table."""
-        for column, profile in self._columns:
-            profile.add([column.read(start, stop) for start, stop in ranges])
+    def add(self, table: Table, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take in ranges of rows of the table; a column that is not like the one before in its place is left out."""
+        for column, (kind, profile) in zip(table.columns, self._columns, strict=False):
+            if _kind_of(column) == kind:
+                profile.add([column.read(start, stop) for start, stop in ranges])
         self.rows += sum(stop - start for start, stop in ranges)
-
-    def add_table(self, table: Table) -> None:
-        """Take in all rows of another table with the same columns."""
-        by_name = {column.name: column for column in table.columns}
-        for column, profile in self._columns:
-            same = by_name.get(column.name)
-            if same is not None and (same.dtype, same.shape) == (column.dtype, column.shape):
-                profile.add([same.read(0, table.rows)])
-        self.rows += table.rows
 
     def features(self) -> list[dict[str, Any]]:
         """What is known of each feature. Any: JSON."""
@@ -64,6 +59,10 @@ class Profile:
     def distributions(self) -> dict[str, Statistics]:
         """The statistics, with histograms, of each feature that is a number."""
         return {name: found for _, profile in self._columns for name, found in profile.statistics().items()}
+
+
+def _kind_of(column: Column) -> tuple[object, ...]:
+    return column.name, column.dtype, column.shape
 
 
 class _ColumnProfile(Protocol):

@@ -72,7 +72,7 @@ class Datasets:
             body |= self.scanned_body(scan, key, inputs.rows)
             profile = Profile(inputs, key)
             sample = sample_of(inputs)
-            profile.add(sample)
+            profile.add(inputs, sample)
             body["profile"] = self.profiled(profile, inputs.rows, _SAMPLED)
         for name in ("labels", "weights"):
             if name in parts:
@@ -143,7 +143,7 @@ class Datasets:
         body: dict[str, Any] = {"kind": part.kind, "rows": part.rows, "schema": part.schema()[:_MOST_COLUMNS]}
         profile = Profile(part, key)
         sample = sample_of(part)
-        profile.add(sample)
+        profile.add(part, sample)
         body["profile"] = self.profiled(profile, part.rows, _SAMPLED)
         if len(part.columns) == 1:
             balance = Balance(part.columns[0], key)
@@ -159,7 +159,7 @@ class Datasets:
             profile = Profile(table, key)
             for start, stop in table.blocks():
                 began = time.perf_counter()
-                profile.add([(start, stop)])
+                profile.add(table, [(start, stop)])
                 spent_s = time.perf_counter() - began
                 if stop_asked.wait(spent_s * (1 / self._share - 1) if self._share > 0 else None):
                     return

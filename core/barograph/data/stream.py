@@ -44,7 +44,8 @@ class DatasetStream:
         self._passed = self._batches = 0
         self._stopped = ""  # why no more is read
         self._scan = Scan()
-        self._first: dict[str, Table] = {}
+        self._body: dict[str, Any] = {}
+        self._parts: dict[str, dict[str, Any]] = {}
         self._profiles: dict[str, Profile] = {}
         self._balance: Balance | None = None
 
@@ -72,10 +73,8 @@ class DatasetStream:
         datasets, self._datasets = self._datasets, None
         if datasets is None or not self._passed:
             return
-        inputs = self._first.get("inputs", Opaque("batches"))
-        body = described(self._given, inputs)
-        rows = self._passed if self._expected is None else self._expected
-        body |= {"type": f"batches of {inputs.kind}", "rows": rows, "bytes": None, "passed": self._passed}
+        body = self._body or described(self._given, Opaque("batches"))
+        body |= {"rows": self._passed if self._expected is None else self._expected, "passed": self._passed}
         if self._scan.rows:
             body |= datasets.scanned_body(self._scan, self._key, self._expected)
         for name, profile in self._profiles.items():
@@ -83,9 +82,8 @@ class DatasetStream:
             if name == "inputs":
                 body["profile"] = profiled
             else:
-                table = self._first[name]
-                body[name] = {"kind": table.kind, "rows": self._scan.rows, "schema": table.schema()}
-                body[name] |= {"profile": profiled, "fingerprint": self._scan.fingerprint_of(name)}
+                more = {"profile": profiled, "fingerprint": self._scan.fingerprint_of(name)}
+                body[name] = self._parts[name] | {"rows": self._scan.rows} | more
         if self._balance is not None:
             body["labels"]["balance"] = self._balance.record()
         if self._stopped:
@@ -111,8 +109,10 @@ class DatasetStream:
         return rows
 
     def _take(self, tables: Mapping[str, Table], rows: int) -> None:
-        if not self._first:
-            self._first = dict(tables)
+        if not self._body:
+            inputs = tables["inputs"]
+            self._body = described(self._given, inputs) | {"type": f"batches of {inputs.kind}", "bytes": None}
+            self._parts = {name: {"kind": table.kind, "schema": table.schema()} for name, table in tables.items()}
             self._profiles = {name: Profile(table, self._key) for name, table in tables.items()}
             if "labels" in tables and len(tables["labels"].columns) == 1:
                 self._balance = Balance(tables["labels"].columns[0], self._key)
@@ -121,7 +121,7 @@ class DatasetStream:
         if _is_profiled(self._batches):
             for name, profile in self._profiles.items():
                 if name in tables:
-                    profile.add_table(tables[name])
+                    profile.add(tables[name], [(0, rows)])
         if self._balance is not None and "labels" in tables:
             self._balance.add(tables["labels"].columns[0].read(0, rows))
 

@@ -25,7 +25,7 @@ def _profile(data: Any, pieces: int = 1) -> Profile:
     profile = Profile(table, KEY)
     edges = [table.rows * place // pieces for place in range(pieces + 1)]
     for start, stop in itertools.pairwise(edges):
-        profile.add([(start, stop)])
+        profile.add(table, [(start, stop)])
     return profile
 
 

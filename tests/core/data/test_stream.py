@@ -123,13 +123,14 @@ def test_no_batch_is_kept_alive() -> None:
     """A batch is gone as soon as the loop lets go of it."""
     with temporary_run() as recorded:
         stream = recorded.run.stream_dataset("train")
+        watchers = []
         for _ in range(3):
-            batch = torch.ones(4, 2)
-            watcher = weakref.ref(batch)
-            stream.see(batch)
-        del batch
+            batch, labels = torch.ones(4, 2), torch.arange(4)
+            watchers += [weakref.ref(batch), weakref.ref(labels)]
+            stream.see(batch, labels)
+        del batch, labels
         gc.collect()
-        assert watcher() is None
+        assert not any(watcher() is not None for watcher in watchers)
         stream.close()
 
 

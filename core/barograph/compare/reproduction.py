@@ -13,6 +13,7 @@ from typing import Any
 from barograph.errors import BarographError
 from barograph.reading import RunView, Store
 from barograph.store.layout import RunFolder
+from barograph.store.overview import LIVE
 
 from .captured import Captured
 from .change import SURROUNDING, Change, Neutral, by_importance, compared
@@ -74,6 +75,9 @@ def reproduce(
     """
     folder = Path(into) if into is not None else Path(tempfile.mkdtemp(prefix="barograph-"))
     found = Reproduction(view, folder.resolve())
+    if obstacle := _obstacle(view):
+        found.reason = f"{view.name} {obstacle}"
+        return found
     captured = Captured(view)
     surroundings = Surroundings(view.created, view.created + view.duration_s, [store.path.resolve()])
     try:
@@ -96,6 +100,16 @@ def reproduce(
     if status is None and found.verdict.kind == "identical":
         found.verdict.kind, found.verdict.reason = "not comparable", "it was stopped before its end"
     return found
+
+
+def _obstacle(view: RunView) -> str | None:
+    """Why a run cannot be started again by itself, whatever was captured of it."""
+    if view.status in LIVE:
+        return f"is {view.status}: it cannot be repeated before it has ended"
+    if view.parent_id is not None:
+        parent = view.parent
+        return f"is a part of {parent.name if parent else view.parent_id}: repeat that one"
+    return None
 
 
 def surroundings_changed(view: RunView) -> list[Change]:

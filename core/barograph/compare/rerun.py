@@ -52,7 +52,7 @@ def variables_of(captured: Captured, rebuilt: Rebuilt, store: Path, mark: str) -
         name: value
         for name, value in os.environ.items()
         if (name not in VARIABLES or name in _DEVICES or name == "VIRTUAL_ENV")
-        and not name.startswith(("SLURM_", "TORCHELASTIC_", "BAROGRAPH_REPRODUCES"))
+        and not name.startswith(("SLURM_", "TORCHELASTIC_", "BAROGRAPH_REPRODUCES", "BAROGRAPH_MODE"))
     }
     variables |= {
         name: str(value)

@@ -1,7 +1,7 @@
 """The files that lay beside a run's code, such as its data, made to be found from a copy of the code.
 
 What the run wrote while it ran is left where it is: a repetition makes its own. What is large and long unchanged is
-linked, everything else copied, so that nothing a repetition writes replaces an original.
+linked, everything else copied, so that nothing a repetition writes replaces an original. Secrets are never copied.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from barograph.capture.copies import holds_secrets
 
 COPY_LIMIT_BYTES = 4 << 30
 MOST_FILES = 100_000
@@ -55,7 +57,7 @@ class Surroundings:
         """What was done, in words."""
         parts = [
             ("copied from beside the original code", self.copied),
-            ("linked from there, as they are large and were not changed", self.linked),
+            ("linked from there, as they are old, large or hold secrets", self.linked),
             ("not taken along, as the run wrote them", self.written),
             ("not taken along: too large, too many, or not to be read", self.left_out),
         ]
@@ -94,7 +96,8 @@ class Surroundings:
             self.left_out.append(name)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        if is_old and (status.st_mtime < self.began_s - _FRESH_S or not has_room):
+        is_long_unchanged = status.st_mtime < self.began_s - _FRESH_S
+        if (is_old and (is_long_unchanged or not has_room)) or holds_secrets(name):
             target.symlink_to(os.path.realpath(source))
             self.linked.append(name)
         else:

@@ -116,3 +116,4 @@ def test_a_seeded_training_is_repeated_to_the_bit(make_project: Any, framework: 
     assert found.verdict is not None, found.reason
     assert found.verdict.kind == "identical", found.verdict.as_dict()
     assert found.verdict.compared["points"] > 0
+    assert found.verdict.compared["weights"] > 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import barograph
 from barograph.compare.reproduction import Reproduction, reproduce
 from barograph.compare.verdict import judge
 from barograph.reading import RunView
@@ -140,6 +141,26 @@ def test_a_run_that_is_stopped_is_not_called_identical(make_project: Any) -> Non
     found = _again(project, project.train(), timeout_s=5.0)
     assert found.exit_status == 2
     assert "in time" in str(found.reason) or found.run is not None
+
+
+def test_submodules_are_rebuilt(project: Project, make_project: Any) -> None:
+    """At their commits, with the changes inside them."""
+    inner = make_project(name="inner")
+    git = ["git", "-c", "protocol.file.allow=always"]
+    subprocess.run([*git, "submodule", "--quiet", "add", str(inner.path), "library"], cwd=project.path, check=True)
+    project.replace("train.py", "from model import", "from library.model import")
+    project.commit()
+    project.replace("library/model.py", "rate *", "1.5 * rate *")
+    view = project.train()
+    project.replace("library/model.py", "1.5 * rate *", "1.7 * rate *")
+    assert _kind(_again(project, view)) == "identical"
+
+
+def test_a_part_of_a_search_is_not_run_alone(project: Project) -> None:
+    """The whole is named instead."""
+    with barograph.init(name="whole", quiet=True) as parent, barograph.init(quiet=True, parent=parent) as part:
+        part.log({"loss": 1.0})
+    assert "part of whole" in str(_again(project, project.store.run(part.id)).reason)
 
 
 def test_a_training_that_fails_at_once_is_not_comparable(project: Project) -> None:

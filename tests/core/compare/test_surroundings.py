@@ -46,6 +46,13 @@ def test_data_is_copied_and_old_data_is_linked(original: Path, tmp_path: Path) -
     assert (found.copied, found.linked) == (["fresh.csv"], ["data/deep/old.csv"])
 
 
+def test_secrets_are_linked_and_not_copied(original: Path, tmp_path: Path) -> None:
+    """A copy would lie where nobody looks after it."""
+    _file(original, ".env")
+    place, _ = _brought(original, tmp_path)
+    assert (place / ".env").is_symlink()
+
+
 def test_what_the_run_wrote_is_left(original: Path, tmp_path: Path) -> None:
     """A repetition that found its checkpoints would go on from them."""
     _file(original, "checkpoints/last.ckpt", BEGAN + 50)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from barograph.reading import RunView
 
-from .change import Change
+from .change import Change, short
 from .difference import Difference
 from .results import Figure, Result
 
@@ -36,6 +36,9 @@ def title(side: Sequence[RunView]) -> str:
 
 
 def _lines(difference: Difference, every: bool) -> Iterator[str]:
+    if difference.others and not every:
+        yield from _side_by_side([difference, *difference.others])
+        return
     names = title(difference.before), title(difference.after)
     yield f"{names[0]} → {names[1]}"
     for view in [*difference.before, *difference.after]:
@@ -52,6 +55,63 @@ def _lines(difference: Difference, every: bool) -> Iterator[str]:
     for other in difference.others:
         yield ""
         yield from _lines(other, every)
+
+
+def _side_by_side(differences: list[Difference]) -> Iterator[str]:
+    """More than two sides at a glance: a column each, and only what differs from the first."""
+    names = [title(differences[0].before), *(title(one.after) for one in differences)]
+    told: dict[tuple[str, str], list[Change | None]] = {}
+    for place, one in enumerate(differences):
+        for change in one.changes:
+            told.setdefault((change.section, change.name), [None] * len(differences))[place] = change
+    yield "what differs from the first"
+    rows = [["", "", *names]]
+    for (section, name), changes in told.items():
+        before = next(change for change in changes if change is not None).before
+        rows.append([section, name, _cell(before), *("=" if one is None else _after(one) for one in changes)])
+    yield from _table(rows, _ROWS + 1)
+    if len(rows) > _ROWS + 1:
+        yield f"  and {len(rows) - _ROWS - 1} more; --all shows them, pair by pair"
+    yield ""
+    yield "results"
+    rows = [["metric", "", *names]]
+    by_side = [{result.key: result for result in one.results} for one in differences]
+    for key in dict.fromkeys(key for results in by_side for key in results):
+        found = [results.get(key) for results in by_side]
+        rows += [
+            [key if name == "last" else "", name, *values]
+            for name in ("last", "best")
+            if (values := _across(found, name))
+        ]
+    yield from _table(rows, len(rows))
+
+
+def _across(results: list[Result | None], name: str) -> list[str]:
+    """One figure of a metric in all sides; empty if no side has it."""
+    figures = [None if result is None else _named(result, name) for result in results]
+    before = next((figure.before for figure in figures if figure is not None), None)
+    if before is None:
+        return []
+    values = [_number(before)]
+    for result, figure in zip(results, figures, strict=True):
+        is_same = result is not None and result.is_same
+        values.append(_number(before) if is_same else "" if figure is None else _number(figure.after))
+    return values
+
+
+def _named(result: Result, name: str) -> Figure | None:
+    return next((figure for figure in result.figures if figure.name == name), None)
+
+
+def _after(change: Change) -> str:
+    """What stands in the column of a side: its value; where that is none to be shown, the difference in words."""
+    is_value = change.section in ("parameters", "arguments", "packages", "environment")
+    is_value = is_value and not isinstance(change.after or change.before, dict)
+    return _cell(change.after) if is_value else short(_brief(change))
+
+
+def _cell(value: object) -> str:
+    return "" if value is None or isinstance(value, dict) else short(value)
 
 
 def _changed(changes: list[Change], every: bool) -> Iterator[str]:

@@ -75,3 +75,11 @@ def test_a_mistake_is_one_line(runs: list[str], arguments: list[str]) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("barograph: ")
     assert "Traceback" not in result.stderr
+
+
+def test_more_runs_stand_side_by_side(runs: list[str]) -> None:
+    """A column each, with what differs from the first."""
+    lines = [line.split() for line in _diff(*runs[:3]).stdout.splitlines()]
+    assert ["parameters", "seed", "0", "1", "="] in lines
+    assert ["parameters", "lr", "0.1", "=", "0.2"] in lines
+    assert any(line[:2] == ["val/loss", "last"] and len(line) == 5 for line in lines)

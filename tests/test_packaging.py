@@ -59,7 +59,8 @@ def test_the_source_archive_holds_what_a_build_needs(checkout: Path, tmp_path: P
     with tarfile.open(archive) as files:
         names = {name.partition("/")[2] for name in files.getnames()}
     for part in (
-        "core/barograph/journal/_append.c", "core/barograph/tensors/_kernel.c", "core/barograph/journal/FORMAT.md",
+        "core/barograph/journal/_append.c", "core/barograph/tensors/_kernel.c", "core/barograph/data/_rows.c",
+        "core/barograph/journal/FORMAT.md",
         "core/barograph/py.typed", "integrations/lightning/__init__.py", "LICENSE", "pyproject.toml",
     ):  # fmt: skip
         assert part in names, part

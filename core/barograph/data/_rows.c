@@ -15,7 +15,6 @@ fields may be added one after the other and in any memory layout. hashing.py hol
 #define MULTIPLIER 0xA0761D6478BD642Full /* of wyhash: 32 bits are set, in no pattern */
 #define ODD_STEP 0xD6E8FEB86659FD92ull   /* even, so that every multiplier is odd */
 #define FINISH 0xE7037ED1A0B428DBull     /* of wyhash */
-#define SECOND 0x8EBC6AF09C88C6E3ull     /* of wyhash */
 #define KEEP_GIL_BELOW (64 * 1024)       /* bytes; less is over sooner than the GIL is given back and taken again */
 
 static inline uint64_t fold(uint64_t one, uint64_t other)
@@ -192,7 +191,7 @@ static PyObject *finish(PyObject *module, PyObject *args)
         const uint64_t hash = finished(hashes[i]);
         hashes[i] = hash;
         first += hash;
-        second += fold(hash, SECOND);
+        second += hash * hash;
     }
     if (state)
         PyEval_RestoreThread(state);
@@ -210,7 +209,7 @@ static PyMethodDef methods[] = {
      "add_sparse(sums, starts, rows, columns, words, stored, first)\n--\n\nAdd stored values, each as the word of its column.\n\n"
      "starts: address of `rows` + 1 int64. columns, words: addresses of `stored` int64 and uint64."},
     {"finish", finish, METH_VARARGS,
-     "finish(sums, rows)\n--\n\nTurn sums into the rows' hashes in place; their two order-free sums modulo 2**64."},
+     "finish(sums, rows)\n--\n\nTurn sums into the rows' hashes in place; the sums of them and of their squares, modulo 2**64."},
     {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};

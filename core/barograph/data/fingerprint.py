@@ -1,9 +1,10 @@
 """Fingerprints of data: one that knows the order of the rows, and one that does not.
 
 Both are taken of the hashes of the rows (hashing.py): the ordered one is the XXH3-128 of their sequence, the unordered
-one of their sums, each with the number of rows and the names, types and shapes of the columns. So data is the same if
-names, order, types and shapes of its columns and the bits of its values are: -0.0 is not 0.0, one NaN not another, and
-int32 not int64. Memory layout, chunks, batches and the library do not count, nor does what made the data.
+one of their sum and that of their squares, each with the number of rows and the names, types and shapes of the columns.
+So data is the same if names, order, types and shapes of its columns and the bits of its values are: -0.0 is not 0.0,
+one NaN not another, and int32 not int64. Memory layout, chunks, batches and the library do not count. They are no
+cryptographic hashes: whoever wants to can make two pieces of data alike, chance cannot.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import threading
 import time
 import weakref
@@ -37,11 +38,18 @@ class Fitted:
         self.points: dict[str, int] = {}  # of its curves, so that a warm start adds only what is new
         self.live: Live | None = None  # while the fit is under way
         self.figures: dict[str, float] = {}  # what was written of its splits, so that nothing is written twice
-        self.shown: set[str] = set()  # splits whose curves are written
+        self._shown: set[object] = set()
+
+    def is_first(self, what: object) -> bool:
+        """Whether a table of this fit is asked for the first time."""
+        is_new = what not in self._shown
+        self._shown.add(what)
+        return is_new
 
     def news(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Those figures that were not written of this fit yet; from now on they were."""
-        new = {key: value for key, value in figures.items() if self.figures.get(key) != value}
+        # Close, for scikit-learn may add up in another order
+        new = {key: value for key, value in figures.items() if not math.isclose(self.figures.get(key, math.nan), value)}
         self.figures |= new
         return new
 

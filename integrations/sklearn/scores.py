@@ -92,17 +92,17 @@ def compare(
         return
     run, step = recorder.run, fitted.step
     with recorder.comparing():
-        found = evaluate(truth, outputs, is_regression, classes, fitted.in_full and split not in fitted.shown)
+        found = evaluate(truth, outputs, is_regression, classes, fitted.in_full)
     if found is None:
         return
     run.log(fitted.news({f"{split}/{name}": value for name, value in found.figures.items()}), step)
     for name, table in found.tables.items():
-        run.log_table(f"{split}/{name}", table, step)
-    if found.tables:
-        fitted.shown.add(split)
-        if found.residuals is not None:
-            run.log_histogram(f"{split}/residuals", found.residuals, step)
-    if options.log_predictions and split != "train":
+        if fitted.is_first(f"{split}/{name}"):
+            run.log_table(f"{split}/{name}", table, step)
+            if name == "residuals" and found.residuals is not None:
+                run.log_histogram(f"{split}/residuals", found.residuals, step)
+    # Labels and probabilities may be asked for one after the other
+    if options.log_predictions and split != "train" and fitted.is_first((split, outputs.probabilities is None)):
         rows = rows_of(truth, outputs, classes, split, options.log_predictions)
         if rows is not None:
             run.log_table(f"predictions/{split}", rows, step)

@@ -92,7 +92,9 @@ def main() -> None:
             log_every_n_steps=5,
             gradient_clip_val=1.0,
             callbacks=[
-                BarographCallback(project="digits", config={"data": {"name": "scikit-learn digits"}}),
+                BarographCallback(
+                    project="digits", config={"data": {"name": "scikit-learn digits"}}, log_predictions=20
+                ),
                 EarlyStopping("val/loss", patience=4),
                 ModelCheckpoint(monitor="val/loss"),
             ],

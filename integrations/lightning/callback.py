@@ -128,11 +128,18 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         if trainer.barebones:
             return
         call.handles += [one.register_step_post_hook(call.pace.step_ended) for one in trainer.optimizers]
-        if self.watch:
-            self._look_inside(call, pl_module)
+        self._look_inside(call, pl_module)
+
+    @guarded
+    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
+        """Learn the parameters before any pass: after one a sharded model may have others for a while (FSDP2)."""
+        if self._call is not None and not trainer.barebones:
+            self._look_inside(self._call, pl_module)
 
     @guarded
     def _look_inside(self, call: Call, module: Any) -> None:
+        if not self.watch or call.inside is not None:
+            return
         options = self.watch if isinstance(self.watch, dict) else {}
         call.inside = Inside(call.trainer, module, call.run, call.look, options)
 

@@ -56,7 +56,11 @@ class Evaluation:
         """A batch was evaluated."""
         put_out, self._put_out = self._put_out, None
         count = count_samples(batch)
-        if count is None or loader_index >= len(self._loaders):
+        if loader_index >= len(self._loaders):
+            return
+        table = self._tables[loader_index]
+        if count is None:
+            table.give_up("the batches do not tell how many samples they hold")
             return
         labels = _among(returned, LABELS)
         if labels is None:
@@ -65,7 +69,6 @@ class Evaluation:
         outputs = told if told is not None else _rows_of(put_out, count)
         if outputs is not None and isinstance(labels, torch.Tensor):
             self._results[loader_index].add(outputs, labels, is_told=told is not None)
-        table = self._tables[loader_index]
         if table.wants_more:
             if outputs is None:
                 outputs = _rows_of(self._predicted(batch, batch_index, loader_index), count)
@@ -121,11 +124,15 @@ class _Table:
         """Whether rows are still to be kept."""
         return self._left > 0
 
+    def give_up(self, problem: str) -> None:
+        """Keep no more rows."""
+        if self.wants_more:
+            self._left, self.problem = 0, problem
+
     def add(self, outputs: torch.Tensor | None, labels: Any, count: int) -> None:
         """Keep as many rows of a batch as are wanted."""
         if outputs is None:
-            self._left = 0
-            self.problem = "the step returns no predictions, does not call self(inputs), and there is no predict_step"
+            self.give_up("the step returns no predictions, does not call self(inputs), and there is no predict_step")
             return
         kept = min(self._left, count)
         self.outputs.append(outputs[:kept].detach().cpu())

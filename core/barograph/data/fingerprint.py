@@ -59,7 +59,7 @@ class Scan:
 
     def add(self, parts: Mapping[str, Table], start: int, stop: int) -> None:
         """Take in the rows from `start` to before `stop` of each part; they follow those taken in before."""
-        whole = np.zeros(stop - start, dtype=np.uint64)
+        whole = np.zeros(stop - start if len(parts) > 1 else 0, dtype=np.uint64)
         for place, name in enumerate(_PARTS):
             if name in parts:
                 part = self._parts.setdefault(name, _Part())

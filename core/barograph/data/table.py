@@ -10,7 +10,7 @@ from typing import Any
 from .cells import Cells
 
 _BLOCK_BYTES = 1 << 19  # read at a time: what is hashed stays in the second cache
-_BLOCK_ROWS = 1 << 15
+_BLOCK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,7 +45,7 @@ FRAMEWORKS = {
         ["2.4.0", "2.6.6"],
         needs=["torch"],
         own_needs=["jsonargparse[signatures]", "omegaconf"],
-        loose=["fsspec"],
+        loose=["fsspec", "packaging"],
     ),
     "keras": Framework(["keras"], ["3.7.0", "3.15.1"], needs=["torch"]),
     "xgboost": Framework(["xgboost"], ["2.1.0", "3.2.0"], own_needs=["scikit-learn", "pandas"]),

@@ -46,7 +46,7 @@ def main() -> None:
         images, digits.target, test_size=0.2, stratify=digits.target, random_state=1
     )
 
-    recorder = BarographCallback(project="digits", tags=["example", "keras"])
+    recorder = BarographCallback(project="digits", tags=["example", "keras"], log_predictions=8)
 
     model = build()
     model.fit(

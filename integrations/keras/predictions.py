@@ -44,7 +44,7 @@ class Rows:
         with _same_states(model):
             outputs = model.predict_on_batch(_joined(self._inputs))
         for output, said in _by_name(model, outputs).items():
-            right = labels if not output else _by_name(model, labels).get(output)
+            right = _by_name(model, labels).get(output)
             key = f"predictions/{name}/{output}" if output else f"predictions/{name}"
             run.log_table(key, prediction_table(right, said, dataset=name), step)
 
@@ -61,6 +61,8 @@ def _joined(parts: list[Any]) -> Any:
 
 def _by_name(model: Any, values: Any) -> dict[str, Any]:
     """Outputs or labels by the names of the outputs; those of a model with one output by an empty name."""
+    if isinstance(values, (list, tuple)) and len(values) == 1:
+        return {"": values[0]}
     if isinstance(values, (list, tuple)):
         names = getattr(model, "output_names", None) or []
         return {str(name): one for name, one in zip(names or range(len(values)), values, strict=True)}

@@ -442,6 +442,17 @@ def test_keras_is_as_it_was_afterwards(ends: bool) -> None:
     assert traceback_utils._process_traceback_frames is original
 
 
+def test_a_list_that_the_user_made_is_as_it_was() -> None:
+    """A CallbackList of the user's own, with several of ours, which all hear the end after everybody else."""
+    model, (x, y) = build(), draw()
+    recorders = [BarographCallback(name="one"), BarographCallback(name="two")]
+    callbacks = keras.callbacks.CallbackList(recorders, add_history=True, model=model, epochs=1)
+    before = list(callbacks.callbacks)
+    model.fit(x, y, epochs=1, verbose=0, callbacks=callbacks)
+    assert callbacks.callbacks == before
+    assert [view.status for view in runs()] == ["finished", "finished"]
+
+
 # -- several calls ---------------------------------------------------------------------------------------------------
 
 

@@ -248,6 +248,14 @@ def test_an_evaluation_has_predictions_of_its_own() -> None:
     assert {row["dataset"] for row in rows} == {"test"}
 
 
+def test_labels_in_a_tuple_of_one_are_those_of_the_one_output() -> None:
+    """As Keras takes them."""
+    x, y = draw()
+    build().evaluate(x, (y,), callbacks=[BarographCallback(log_predictions=2)], verbose=0)
+    (rows,) = rows_of("predictions/test")
+    assert [row["label"] for row in rows] == y[:2].tolist()
+
+
 def test_several_inputs_and_outputs_have_a_table_an_output() -> None:
     """Of a functional model with names."""
     x, y = draw()

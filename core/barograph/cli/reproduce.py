@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from barograph.cli.printing import print_json, print_line, visible
 from barograph.compare.reproduction import reproduce
 from barograph.compare.verdict import Verdict, judge
 from barograph.reading import open_store
 
+_MOST_NAMED = 6
 EPILOG = """exit status: 0 identical; 1 it differs; 2 not comparable, or it could not be run again.
 
 This runs what the run's record says, with your rights: only do it with runs whose makers you trust."""
@@ -55,10 +56,9 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     if verdict.first is not None:
         yield f"  first: {verdict.first.text}"
         if verdict.first.also:
-            yield f"  at the same step: {', '.join(verdict.first.also)}"
+            yield f"  at the same step: {_named(verdict.first.also)}"
     if verdict.weights:
-        more = f" and {len(verdict.weights) - 6} more" if len(verdict.weights) > 6 else ""
-        yield f"  weights that differ at the end: {', '.join(verdict.weights[:6])}{more}"
+        yield f"  weights that differ at the end: {_named(verdict.weights)}"
     proven = [cause for cause in verdict.causes if cause.is_proven]
     for cause in proven:
         yield f"  cause: {cause.text}"
@@ -69,9 +69,15 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     if verdict.compared:
         points, metrics = verdict.compared["points"], verdict.compared["metrics"]
         weights = "the weights at the end" if verdict.compared["weights"] else "no weights, which were not recorded"
-        yield f"  compared: {points} points of {metrics} {'metric' if metrics == 1 else 'metrics'}, {weights}"
+        yield f"  compared: points {points}, metrics {metrics}, {weights}"
     if verdict.not_compared:
         yield f"  left aside, as a clock or the machine decides them: {len(verdict.not_compared)} metrics"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    )
 
 
 def _print(lines: Iterator[str] | list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from barograph.reading import RunView
 
-from .change import SURROUNDING, Change
+from .change import SEED, SURROUNDING, Change
 from .difference import changes_between
 from .generators import partings, states_of
 
@@ -33,19 +33,25 @@ class Cause:
 def causes_of(before: RunView, after: RunView) -> list[Cause]:
     """What is proven to differ, the likeliest cause first; if nothing is, what could not be ruled out."""
     told = changes_between([before], [after])
-    found = [
-        Cause(change.section, change.name, _words(change), True)
+    changes = [
+        change
         for change in told
         if change.kind != "same" and change.importance > SURROUNDING and change.section != "seeds"
     ]
     unseeded = [
-        Cause("generator", parting.generator, parting.text, True)
+        (SEED, Cause("generator", parting.generator, parting.text, True))
         for rank in before.ranks
         for parting in partings(before, after, rank)
-        if parting.since is None or not found
+        if parting.since is None or not changes
     ]
-    found += list(dict.fromkeys(unseeded))
-    return found or _open(before, after)
+    found = [(change.importance, Cause(change.section, change.name, _words(change), True)) for change in changes]
+    if unseeded:
+        # Data may be made or mixed by numbers that were drawn, but no generator is another one because of data.
+        found = [
+            (min(importance, SEED - 1) if cause.kind == "data" else importance, cause) for importance, cause in found
+        ]
+    ordered = sorted(dict.fromkeys([*found, *unseeded]), key=lambda one: -one[0])
+    return [cause for _, cause in ordered] or _open(before, after)
 
 
 def _open(before: RunView, after: RunView) -> list[Cause]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from barograph.closing import is_telling
 from barograph.reading import Metric, RunView
 
 from .causes import Cause, causes_of
@@ -18,7 +19,6 @@ _MEASURED = ("time/", "system/", "gpu/", "throughput/")
 _MEASURED_WORDS = frozenset(
     "time times seconds secs sec ms duration elapsed eta latency throughput fps speed walltime timestamp".split()
 )
-_MOST_NAMED = 10
 _OVER = ("finished", "failed", "interrupted", "killed")
 
 
@@ -182,12 +182,22 @@ def _parting(key: str, rank: int, one: Metric, other: Metric) -> Divergence | No
 
 
 def _first(partings: list[tuple[int, float, Divergence]]) -> Divergence:
-    """The earliest step; of its metrics the one that was written first, and the names of the others."""
+    """The earliest step; of its metrics one that tells how good a training is and was written first, and the others."""
     step = min(parting[0] for parting in partings)
-    at_step = sorted((one for one in partings if one[0] == step), key=lambda one: (one[2].rank, one[1], one[2].metric))
+    at_step = sorted((one for one in partings if one[0] == step), key=_in_order)
     first = at_step[0][2]
     also = dict.fromkeys(one[2].metric for one in at_step[1:] if one[2].metric != first.metric)
-    return Divergence(step, first.metric, first.rank, first.before, first.after, tuple(also)[:_MOST_NAMED])
+    return Divergence(step, first.metric, first.rank, first.before, first.after, tuple(also))
+
+
+def _in_order(parting: tuple[int, float, Divergence]) -> tuple[int, bool, float, str]:
+    divergence = parting[2]
+    return (
+        divergence.rank,
+        not is_telling(divergence.metric) or divergence.metric.startswith(INSIDE),
+        *parting[1:2],
+        divergence.metric,
+    )
 
 
 def _weights(before: RunView, after: RunView) -> tuple[list[str], int]:

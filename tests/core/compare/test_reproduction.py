@@ -228,3 +228,13 @@ def test_a_run_of_several_processes_is_compared_rank_by_rank(make_project: Any) 
     assert _kind(found) == "identical"
     assert found.run is not None
     assert found.run.ranks == [0, 1]
+
+
+def test_a_generator_comes_before_the_data_that_it_made(make_project: Any) -> None:
+    """Data that were drawn differ because of what they were drawn from, and not the other way round."""
+    noise = "run.log_dataset(name, rows[:, :1] + np.random.normal()"
+    project = make_project({"np.random.seed(seed)": "", "run.log_dataset(name, rows[:, :1]": noise})
+    verdict = judge(project.train(), project.train())
+    assert [(cause.kind, cause.name) for cause in verdict.causes] == [
+        ("generator", "numpy"), ("data", "train"), ("data", "val"),
+    ]  # fmt: skip

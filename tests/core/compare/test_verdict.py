@@ -114,3 +114,11 @@ def test_a_search_is_compared_part_by_part(store: Path) -> None:
                     part.log({"loss": rate})
         searches.append(barograph.open().run(parent.id))
     assert judge(*searches).kind == "identical"
+
+
+def test_what_tells_how_good_a_training_is_is_named_first(store: Path) -> None:
+    """Of all that parts at a step."""
+    one, other = ({"gradients/w/norm": [value], "train/loss": [value]} for value in (1.0, 2.0))
+    first = judge(_run(one), _run(other)).first
+    assert first is not None
+    assert (first.metric, first.also) == ("train/loss", ("gradients/w/norm",))

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from barograph.guard import guarded
 from barograph.integrations.lightning.checkpoints import Checkpoints, best_checkpoint
 from barograph.integrations.lightning.data import Passing
 from barograph.integrations.lightning.ends import EarlyStops
@@ -71,6 +72,7 @@ class Call:
         """Whether there was a look at a step of which nothing has been written yet that says where it stands."""
         return self._looked_at is not None
 
+    @guarded
     def place_look(self) -> None:
         """Write the position of the last look, unless something else was written at its step and has it already."""
         if self._looked_at is not None and self.is_first_rank:

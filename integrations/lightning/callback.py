@@ -319,7 +319,7 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         if call.is_first_rank and (call.is_fit or not run.fits):  # an evaluation after a fit changes nothing about it
             run.log_config(describe_setup(trainer, module))
             run.log_config({"regularization": describe_regularization(trainer, module)})
-            call.shapes = Shapes(module)
+            call.shapes = Shapes(module, run)
 
     def _agree_on_run(self, trainer: Any) -> Run | None:
         """The run for all ranks: rank 0 finds or makes it and tells the others.

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from barograph.guard import guarded
 from barograph.integrations.lightning.shadow import ForwardHook
+from barograph.run import Run
 
 _ROWS = 5_000  # layers listed in a summary
 _COLUMNS = ("layer", "type", "input", "output", "parameters", "trainable")
@@ -22,12 +24,14 @@ class Shapes:
     Runs nothing, so touches no random state. What torch.compile makes of a model is left whole: there are no shapes.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, run: Run) -> None:
+        self.run = run
         self.seen: dict[str, tuple[str, str]] = {}
         self._handles = []
         for name, layer in _layers(module):
             self._handles.append(layer.register_forward_hook(ForwardHook(partial(self._look, name))))
 
+    @guarded
     def _look(self, name: str, inputs: Any, output: Any) -> None:
         if name not in self.seen:
             self.seen[name] = shape_of(inputs), shape_of(output)
@@ -41,6 +45,8 @@ class Shapes:
 
 def shape_of(value: Any) -> str:
     """The shapes of the tensors in what a layer takes or gives; empty where there is none."""
+    if isinstance(value, torch.Tensor) and value.is_nested:
+        return "nested"
     if isinstance(value, torch.Tensor):
         return "x".join(map(str, value.shape)) or "scalar"
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (tuple, list)) else ()

@@ -179,6 +179,7 @@ def test_shapes_of_whatever_a_layer_takes() -> None:
     assert shape_of((torch.zeros(2, 3), {"state": torch.zeros(4), "flag": None})) == "2x3, 4"
     assert shape_of(torch.zeros(())) == "scalar"
     assert shape_of("text") == ""
+    assert shape_of(torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)) == "nested"
 
 
 def test_regularisation_in_force_is_in_one_place(store: Path, trainer: Fit) -> None:

@@ -35,6 +35,11 @@ class GuardedRun(Protocol):
         """Seconds spent in log() and its like so far."""
         ...
 
+    @property
+    def open_for_s(self) -> float:
+        """Seconds since it was opened."""
+        ...
+
 
 class _Frame:
     """What guarded methods and log() took inside one that is under way, and counted themselves."""
@@ -73,7 +78,10 @@ def guarded(method: _Method) -> _Method:
         finally:
             whole_s = time.perf_counter() - start
             run: GuardedRun | None = self.run
-            log_s = run.cost_s - (logged_s if run is before else 0.0) if run is not None else 0.0
+            if run is before or run is None:
+                log_s = run.cost_s - logged_s if run is not None else 0.0
+            else:  # what a run that was joined here has spent before is not known, and not this call's
+                log_s = run.cost_s if run.open_for_s < whole_s else 0.0
             if run is not None:
                 run.spent(hook, max(0.0, whole_s - inner.hooks_s - (log_s - inner.log_s)))
             if outer is not None:

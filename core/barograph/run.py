@@ -147,6 +147,11 @@ class Run:
         return float(self._journal.cost_s) + self._slow_s
 
     @property
+    def open_for_s(self) -> float:
+        """Seconds since it was opened, or opened again."""
+        return time.monotonic() - self._started
+
+    @property
     def overhead(self) -> dict[str, Any]:
         """What the run itself has cost: {"total_s": seconds, "hooks": {where: seconds}}, on the training's threads."""
         hooks = {"log": self.cost_s, **self._hooks}
@@ -377,7 +382,7 @@ class Run:
             self._datasets.close(min(1.0, left_s / 4))
         if self._artifacts is not None and self._artifacts.pid == self.pid:
             self._artifacts.close(min(_ARTIFACTS_WAIT_S, left_s / 2))
-        duration_s = time.monotonic() - self._started
+        duration_s = self.open_for_s
         summary = self._journal.summary()
         overhead = self.overhead
         self._record(

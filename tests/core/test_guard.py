@@ -86,3 +86,23 @@ def test_where_warnings_are_errors_the_line_goes_to_stderr() -> None:
     assert result.stdout.strip() == "went on"
     assert "kept as text" in result.stderr
     assert "y" in barograph.open().runs()[0].metrics()
+
+
+def test_a_run_that_is_joined_owes_nothing_for_what_it_did_before() -> None:
+    """The hook that joins an open run is counted in full, however much that run has logged already."""
+
+    class Joining:
+        run: Run | None = None
+
+        @guarded
+        def on_join(self, run: Run) -> None:
+            self.run = run
+            while run.open_for_s < 2 * opened_s:
+                pass
+
+    with testing.temporary_run() as temporary:
+        for step in range(3000):
+            temporary.run.log({"x": 1.0}, step)
+        opened_s = temporary.run.open_for_s
+        Joining().on_join(temporary.run)
+        assert temporary.run.overhead["hooks"]["on_join"] > opened_s / 2

@@ -57,7 +57,7 @@ class Capturing:
         self._store = store
         self._does_environment = environment
         self._does_code = code
-        self._pace = Pace(share)
+        self._pace = Pace(share / 2)  # others have a part in the budget, too
         self._known: Json = {}
         self._pid = os.getpid()
         self._entry, self._folder, self._cell = describe_entry(), working_folder(), current_cell()

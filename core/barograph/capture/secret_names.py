@@ -40,6 +40,8 @@ _COMMON_PAIRS = frozenset(
     "na nc nd ne ng ni no ns nt oc od ol om on oo op or os ot ou pa pe pl po pr pt qu ra re ri rm rn ro rr rs rt sa "
     "sc se sh si so sp ss st su ta te th ti to tr ts tt tu ty ue ul um un ur us ut va ve ze".split()
 )
+# Each name that says anything has one of these in it; "sig" stands in signed URLs.
+STEMS = "pass pw secret token cred auth bearer jwt cookie pat sas dsn key sig".split()
 _SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 8192  # nobody's token is longer, and looking at one takes a microsecond a character
 _FEWEST_PAIRS = 8

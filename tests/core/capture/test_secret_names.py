@@ -5,6 +5,7 @@ import string
 
 import pytest
 
+from barograph.capture import secret_names
 from barograph.capture.secret_names import Secrecy, is_credential, looks_random, secrecy_of
 
 _random = random.Random(5)
@@ -72,3 +73,11 @@ def test_a_text_of_any_length_is_judged_quickly() -> None:
     """Nobody's token is a megabyte long."""
     assert not looks_random("x9" * 1_000_000)
     assert not looks_random("")
+
+
+def test_every_name_of_a_secret_has_a_stem() -> None:
+    """Only lines with one of the stems are looked at more closely."""
+    words = (
+        secret_names._PASSWORDS | secret_names._TOKENS | secret_names._CREDENTIALS | {"key", "keys", "sig", "signature"}
+    )
+    assert not [word for word in words if not any(stem in word for stem in secret_names.STEMS)]

@@ -69,9 +69,14 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     if verdict.compared:
         points, metrics = verdict.compared["points"], verdict.compared["metrics"]
         weights = "the weights at the end" if verdict.compared["weights"] else "no weights, which were not recorded"
-        yield f"  compared: points {points}, metrics {metrics}, {weights}"
+        yield f"  compared: {_count(points, 'point')} of {_count(metrics, 'metric')}, {weights}"
     if verdict.not_compared:
-        yield f"  left aside, as a clock or the machine decides them: {len(verdict.not_compared)} metrics"
+        aside = _count(len(verdict.not_compared), "metric")
+        yield f"  left aside, as a clock or the machine decides them: {aside}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _named(names: Sequence[str]) -> str:

@@ -106,13 +106,14 @@ def judge(before: RunView, after: RunView) -> Verdict:
     elif other := next((one for one in children if one.kind != "identical"), None):
         verdict.kind, verdict.first, verdict.weights = other.kind, other.first, other.weights
         verdict.reason = f"its part {other.before.name}: {other.reason or 'differs'}"
+        verdict.causes = other.causes
     elif not verdict.compared["points"] and not weights_compared and not children:
         verdict.reason = "no metric and no weights were recorded by both"
     elif unfinished := _unfinished(before, after):
         verdict.reason = f"{unfinished}; what both recorded is identical to the bit"
     else:
         verdict.kind = "identical"
-    if verdict.kind == "differs":
+    if verdict.kind == "differs" and not verdict.causes:
         verdict.causes = causes_of(before, after)
     return verdict
 

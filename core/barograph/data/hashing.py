@@ -4,7 +4,7 @@ A row is a sequence of 64-bit words, numbered over its fields. Word number k wit
 fold((w ^ (k + 1) * STEP) * (MULTIPLIER + k * ODD_STEP)) to the row's sum, and fold((sum ^ STEP) * FINISH) is its hash;
 fold is the upper half of a 128-bit product xor its lower half, the primitive of XXH3 and wyhash. Sums have no order, so
 fields may come one after the other, in any layout. The kernel takes about 0.13 s of a core for a GB of rows of 32 bytes
-or more; numpy takes some twenty times as long.
+or more; numpy takes more than ten times as long.
 """
 
 from __future__ import annotations

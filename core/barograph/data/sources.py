@@ -84,7 +84,7 @@ def _readable(data: Any, rows: int | None, depth: int) -> Part | None:
         if _are_inputs(data, rows):
             named = {str(place): describe(value, rows, depth + 1) for place, value in enumerate(data)}
             return _joined(named, class_name(data))
-        return table_of_list(list(data))
+        return table_of_list(data if isinstance(data, list) else list(data))
     if hasattr(data, "detach") and hasattr(data, "layout"):
         return table_of_tensor(data)
     if _is_of(data, "pandas") and hasattr(data, "memory_usage"):

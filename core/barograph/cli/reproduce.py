@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from barograph.cli.printing import print_json, print_line, visible
+from barograph.compare.layout import told_apart
 from barograph.compare.reproduction import reproduce
 from barograph.compare.verdict import Verdict, judge
 from barograph.reading import open_store
@@ -50,7 +51,8 @@ def run(call: argparse.Namespace) -> int:
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """A verdict as one reads it: what, where first, why, and how much was looked at."""
-    yield f"{verdict.kind}: {verdict.before.name} and {verdict.after.name}"
+    before, after = told_apart([verdict.before], [verdict.after])
+    yield f"{verdict.kind}: {before} and {after}"
     if verdict.reason:
         yield f"  {verdict.reason}"
     if verdict.first is not None:

@@ -35,11 +35,20 @@ def title(side: Sequence[RunView]) -> str:
     return f"{what} ({len(side)} runs)"
 
 
+def told_apart(*sides: Sequence[RunView]) -> list[str]:
+    """What sides are called, with the ids of runs that were given one name."""
+    names = [title(side) for side in sides]
+    return [
+        f"{name} ({side[0].id})" if names.count(name) > 1 and len(side) == 1 else name
+        for name, side in zip(names, sides, strict=True)
+    ]
+
+
 def _lines(difference: Difference, every: bool) -> Iterator[str]:
     if difference.others and not every:
         yield from _side_by_side([difference, *difference.others])
         return
-    names = title(difference.before), title(difference.after)
+    names = told_apart(difference.before, difference.after)
     yield f"{names[0]} → {names[1]}"
     for view in [*difference.before, *difference.after]:
         if view.status != "finished":
@@ -59,7 +68,7 @@ def _lines(difference: Difference, every: bool) -> Iterator[str]:
 
 def _side_by_side(differences: list[Difference]) -> Iterator[str]:
     """More than two sides at a glance: a column each, and only what differs from the first."""
-    names = [title(differences[0].before), *(title(one.after) for one in differences)]
+    names = told_apart(differences[0].before, *(one.after for one in differences))
     told: dict[tuple[str, str], list[Change | None]] = {}
     for place, one in enumerate(differences):
         for change in one.changes:
@@ -154,7 +163,7 @@ def _is_patch(change: Change) -> bool:
     return change.section == "code" and change.before is None and change.after is None and "\n" in change.text
 
 
-def _results(difference: Difference, names: tuple[str, str], every: bool) -> Iterator[str]:
+def _results(difference: Difference, names: list[str], every: bool) -> Iterator[str]:
     results = difference.results
     same = [result for result in results if result.is_same]
     other = [result for result in results if not result.is_same]

@@ -9,6 +9,7 @@ from pathlib import Path
 from barograph.errors import BarographError, StoreError
 
 from .captured import Captured, WorkingCopy
+from .change import mapping
 from .repository import GitError, git, holder_of
 from .surroundings import Surroundings
 
@@ -64,6 +65,8 @@ def rebuild(captured: Captured, into: Path, surroundings: Surroundings) -> Rebui
         _lay_out(captured, captured.sources(), root)
         if captured.sources():
             notes.append("the code is that of the imported modules, as they were captured")
+        elif not captured.typed() and not _is_installed(captured):
+            raise RebuildError("nothing of its code was captured.")
     outside = captured.outside()
     _lay_out(captured, outside, into / OUTSIDE_NAME)
     if cells := captured.cells():
@@ -122,6 +125,14 @@ def _repositories(copy: WorkingCopy) -> list[str | None]:
 
     here = repository_of(None, Path.cwd())
     return [copy.root, str(here["root"]) if here else None]
+
+
+def _is_installed(captured: Captured) -> bool:
+    """Whether what was started belongs to an installed package, so that its version says all of it."""
+    from barograph.capture.sources import is_installed
+
+    path = mapping(captured.environment, "entry").get("path")
+    return isinstance(path, str) and is_installed(path)
 
 
 def _lay_out(captured: Captured, files: dict[str, str], root: Path) -> None:

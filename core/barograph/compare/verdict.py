@@ -113,6 +113,7 @@ def judge(before: RunView, after: RunView) -> Verdict:
         verdict.reason = f"{unfinished}; what both recorded is identical to the bit"
     else:
         verdict.kind = "identical"
+        verdict.reason = None if before.status == "finished" else f"both are {before.status}"
     if verdict.kind == "differs" and not verdict.causes:
         verdict.causes = causes_of(before, after)
     return verdict

@@ -238,3 +238,10 @@ def test_a_generator_comes_before_the_data_that_it_made(make_project: Any) -> No
     assert [(cause.kind, cause.name) for cause in verdict.causes] == [
         ("generator", "numpy"), ("data", "train"), ("data", "val"),
     ]  # fmt: skip
+
+
+def test_code_that_was_not_captured_is_not_replaced_by_that_of_today(project: Project) -> None:
+    """A run without its code is not repeated."""
+    shutil.rmtree(project.path / ".git")
+    found = _again(project, project.train(BAROGRAPH_CAPTURE_CODE="0"))
+    assert "nothing of its code was captured" in str(found.reason)

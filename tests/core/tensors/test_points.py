@@ -23,7 +23,11 @@ def test_an_activation_has_its_share_of_zeros_for_a_norm() -> None:
     (record,) = of_arrays([np.array([0.0, 0.0, 0.0, 4.0])])
     found = points_of("activations", {"hidden": record})
     assert found == pytest.approx(
-        {"activations/hidden/zero_fraction": 0.75, "activations/hidden/mean": 1.0, "activations/hidden/std": math.sqrt(3)}
+        {
+            "activations/hidden/zero_fraction": 0.75,
+            "activations/hidden/mean": 1.0,
+            "activations/hidden/std": math.sqrt(3),
+        }
     )
 
 

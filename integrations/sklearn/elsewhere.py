@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from barograph import starting
 from barograph.guard import guarded
 from barograph.identity import Process
+from barograph.recording import Recording
 from barograph.settings import Settings
 
 _FOLD = "candidate-split-evaluation"  # what sklearn.callback calls the fit and score of one fold
@@ -54,7 +54,7 @@ class Elsewhere:
             folder, settings = Path(path), Settings.read(on_wrong=lambda _: None)
             store = folder.parent.parent
             process = Process(rank)
-            recording = starting.Recording(
+            recording = Recording(
                 run_id, run_id, "", store, folder, process, attempt, settings, joinable=False, speaks=False
             )
             _journals[run_id] = recording.open_journal(lambda: None, role="child")

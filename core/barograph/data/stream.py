@@ -17,7 +17,7 @@ from .sources import describe, parts_of
 from .table import Opaque, Table
 
 if TYPE_CHECKING:
-    from barograph.run import Run
+    from barograph.keeping import Keeping
 
 _FREE_S = 0.05  # before any time has passed that a share could be taken of
 _PROFILED_AN_OCTAVE = 4  # batches: a profile costs several times what a fingerprint does
@@ -31,7 +31,7 @@ class DatasetStream:
     lies on a device is not brought over. Where batches end makes no difference to the fingerprints.
     """
 
-    def __init__(self, run: Run, datasets: Datasets | None, given: Given, rows: int | None) -> None:
+    def __init__(self, run: Keeping, datasets: Datasets | None, given: Given, rows: int | None) -> None:
         """datasets: None where nothing is recorded."""
         self.run = run
         self._datasets = datasets

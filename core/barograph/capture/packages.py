@@ -48,7 +48,7 @@ def loaded_packages() -> dict[str, str]:
     What is in memory counts here: it can differ from what is installed. Nothing is imported or called to find out.
     """
     found = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if "." in name or name in sys.stdlib_module_names:
             continue
         version = attributes_of(module).get("__version__")

@@ -72,7 +72,7 @@ class Sources:
 
 def _imported_files(but: set[str]) -> Iterator[tuple[str, str | None]]:
     """Names of what is imported, and their source files; None for what has none, or is ours."""
-    for name in [name for name in list(sys.modules) if name not in but]:
+    for name in [name for name in sys.modules.copy() if name not in but]:
         path = attributes_of(sys.modules.get(name)).get("__file__")
         if isinstance(path, str) and (path.endswith(_SUFFIXES) or name == "__main__") and _is_foreign(name):
             yield name, os.path.abspath(path)

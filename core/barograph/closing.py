@@ -17,7 +17,7 @@ _UNSHOWN = (
 _POSITIONS = ("epoch", "batch", "samples")
 _RISING = (
     "acc", "auc", "f1", "precision", "recall", "r2", "score", "iou", "map", "dice", "bleu", "rouge", "reward", "return",
-    "psnr", "ssim", "ndcg", "kappa", "mcc", "average_precision", "throughput",
+    "psnr", "ssim", "ndcg", "kappa", "mcc", "average_precision", "throughput", "top",
 )  # fmt: skip
 _TRACEBACK_LIMIT = 64 * 1024  # characters, the end of it
 _MESSAGE_LIMIT = 4096

@@ -12,9 +12,9 @@ _BARS = "▁▂▃▄▅▆▇█"
 _ROWS = 12
 _UNSHOWN = (
     "system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/", "importance/",
-    "coef/", "momentum/", "weight_decay/",
+    "coef/", "momentum/", "weight_decay/", "optimizer/", "trees/", "shap/", "iteration/", "fit/", "search/fold/",
 )  # fmt: skip
-_POSITIONS = ("epoch", "batch", "samples")
+_POSITIONS = ("epoch", "batch", "samples", "rows")
 _RISING = (
     "acc", "auc", "f1", "precision", "recall", "r2", "score", "iou", "map", "dice", "bleu", "rouge", "reward", "return",
     "psnr", "ssim", "ndcg", "kappa", "mcc", "average_precision", "throughput", "top",

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--metric", action="append", metavar="KEY", help="only this metric; may be repeated")
     export.add_argument("--force", action="store_true", help="replace FILE if it exists")
 
-    sql = command("sql", "Ask SQL of the tables runs, params, metrics and events.", commands.sql)
+    sql = command("sql", "Ask SQL of the tables runs, params, metrics, events and statistics.", commands.sql)
     sql.add_argument("query")
 
     verify = command("verify", "Check journals for damage; nothing is changed.", commands.verify)

@@ -107,12 +107,14 @@ class Store:
         )
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """A SELECT over the tables runs, params, metrics and events, live runs and sealed ones alike.
+        """A SELECT over the tables runs, params, metrics, events and statistics, live runs and sealed ones alike.
 
         Columns: runs(id, name, project, status, "group", parent_id, tags, notes, created, duration_s, points, path),
         params(run_id, key, value, number), metrics(run_id, key, step, time, value, attempt, rank, writer),
-        events(run_id, name, step, time, data, attempt, rank). Times are UTC; data is JSON. Every point is there, of all
-        ranks and attempts. Nothing but this store can be read, and nothing written. Raises StoreError for a query
+        events(run_id, name, step, time, data, attempt, rank), statistics(run_id, key, step, time, count, zeros, nans,
+        pos_infs, neg_infs, sampling, mean, std, min, max, centre, bins, counts, attempt, rank, writer) of tensors, with
+        NULL for moments where no value was finite. Times are UTC; data is JSON. Every point is there, of all ranks and
+        attempts. Nothing but this store can be read, and nothing written. Raises StoreError for a query
         that is no SELECT or cannot be understood. The relation can be used as long as this store object lives.
         """
         return self._tables.query(query)

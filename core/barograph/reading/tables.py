@@ -1,4 +1,4 @@
-"""The tables that SQL sees: runs, params, metrics, events; of live runs and sealed ones alike."""
+"""The tables that SQL sees: runs, params, metrics, events, statistics; of live runs and sealed ones alike."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from barograph.store.contents import JournalSource, SegmentSource
 from barograph.store.overview import Overview
 from barograph.store.parquet import VALUE, quoted, value_columns
 from barograph.store.segment import NO_INTEGER, as_unicode, integer_or_none, microseconds, parquet_names
+from barograph.store.tensors import COUNTS, NUMBERS, columns_of
 
 from .params import flat
 
@@ -28,6 +29,8 @@ _Column = list[Any] | NDArray[Any]  # Any: numbers or texts
 _TIME = f"make_timestamp(nullif(time_us, {NO_INTEGER}))"
 # The third name from the end of .../runs/<id>/segments/<file>; DuckDB leaves files out by it before it opens them.
 _RUN = "string_split(filename, '/')[-3]"
+
+_FIGURES = ", ".join(COUNTS + NUMBERS)
 
 # What is not sealed lies in arrays under names that begin with _; the views make both look the same.
 _OPEN = {
@@ -45,6 +48,12 @@ _OPEN = {
         f"SELECT run AS run_id, name, nullif(step, {NO_INTEGER}) AS step, {_TIME} AS time, data, attempt, rank "
         "FROM _events"
     ),
+    "statistics": (
+        f"SELECT run AS run_id, key, step, {_TIME} AS time, {_FIGURES}, coalesce(bins, []) AS bins, "
+        "coalesce(counts, []) AS counts, attempt, rank, writer FROM _tensors LEFT JOIN "
+        "(SELECT row, list(bin ORDER BY place) AS bins, list(n ORDER BY place) AS counts FROM _bins GROUP BY row) "
+        "USING (row)"
+    ),
 }
 _SEALED = {
     "metrics": f"SELECT {_RUN} AS run_id, key, step, {_TIME} AS time, value, attempt, rank, writer FROM {{files}}",
@@ -53,6 +62,10 @@ _SEALED = {
         # lone surrogates, which JSON text may hold and DuckDB refuses
         "CASE WHEN json_valid(body) THEN json_extract(body, '$.data')::VARCHAR ELSE body END AS data, "
         "attempt, rank FROM {files} WHERE kind = 'event'"
+    ),
+    "statistics": (
+        f"SELECT {_RUN} AS run_id, key, step, {_TIME} AS time, {_FIGURES}, bins, counts, attempt, rank, writer "
+        "FROM {files}"
     ),
 }
 
@@ -87,6 +100,7 @@ class Tables:
             "params": self._fill_params,
             "metrics": self._fill_metrics,
             "events": self._fill_events,
+            "statistics": self._fill_statistics,
         }
         for name, fill_table in fill.items():
             if re.search(rf"\b{name}\b", query, re.IGNORECASE):
@@ -161,8 +175,31 @@ class Tables:
         }
         _register(connection, "events", {"_events": columns}, files)
 
+    def _fill_statistics(self, connection: duckdb.DuckDBPyConnection, overviews: list[Overview]) -> None:
+        journals, files = self._sources(overviews, 2)
+        found = [(run, source.digest, columns_of(source.statistics)[0]) for run, source in journals]
+        lengths = np.concatenate([np.empty(0, np.int64), *(np.diff(one.starts) for *_, one in found)])
+        rows: dict[str, _Column] = {
+            "row": np.arange(len(lengths)),
+            "run": [run for run, _, one in found for _ in range(len(one))],
+            "key": [one.keys[code] for *_, one in found for code in one.code],
+            "writer": [digest.writer_id for _, digest, one in found for _ in range(len(one))],
+            "attempt": np.array([digest.attempt for _, digest, one in found for _ in range(len(one))], np.int32),
+            "rank": np.array([digest.rank for _, digest, one in found for _ in range(len(one))], np.int32),
+        }
+        for name in ("step", "time_us", *COUNTS, *NUMBERS):
+            none = np.empty(0, np.float64 if name in NUMBERS else np.int64)
+            rows[name] = np.concatenate([none, *(one.columns[name] for *_, one in found)])
+        bins: dict[str, _Column] = {
+            "row": np.repeat(np.arange(len(lengths)), lengths),
+            "place": np.arange(int(lengths.sum())),
+            "bin": np.concatenate([np.empty(0, np.uint16), *(one.bins for *_, one in found)]),
+            "n": np.concatenate([np.empty(0, np.uint64), *(one.counts for *_, one in found)]),
+        }
+        _register(connection, "statistics", {"_tensors": rows, "_bins": bins}, files)
+
     def _sources(self, overviews: list[Overview], which: int) -> tuple[list[tuple[str, JournalSource]], list[str]]:
-        """The writers that are not sealed, by run, and the Parquet files of the others: 0 their points, 1 records."""
+        """The writers that are not sealed, by run, and the others' Parquet files: 0 points, 1 records, 2 statistics."""
         journals: list[tuple[str, JournalSource]] = []
         files: list[str] = []
         for overview in overviews:
@@ -173,7 +210,7 @@ class Tables:
                     journals.append((overview.id, source))
                 elif isinstance(source, SegmentSource):
                     name = parquet_names(source.digest.writer_id)[which]
-                    if name not in source.missing:
+                    if name in source.segment.sizes and name not in source.missing:
                         files.append((contents.folder.segments / name).as_posix())
         return journals, files
 

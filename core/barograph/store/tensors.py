@@ -26,9 +26,9 @@ from barograph.tensors.statistics import Statistics
 from .parquet import Database, quoted
 from .segment import NO_INTEGER, ROW_GROUP_ROWS, as_unicode, microseconds, seconds
 
-_COUNTS = ("count", "zeros", "nans", "pos_infs", "neg_infs", "sampling")
-_NUMBERS = ("mean", "std", "min", "max", "centre")
-_FIGURES = frozenset(_COUNTS + _NUMBERS)
+COUNTS = ("count", "zeros", "nans", "pos_infs", "neg_infs", "sampling")
+NUMBERS = ("mean", "std", "min", "max", "centre")
+_FIGURES = frozenset(COUNTS + NUMBERS)
 _COPY = (
     "COPY (SELECT * FROM sealing) TO {path} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2, "
     "ROW_GROUP_SIZE {rows}, USE_TMP_FILE false, KV_METADATA {{barograph: {note}}})"
@@ -118,10 +118,10 @@ def columns_of(payloads: Iterable[tuple[int, bytes]]) -> tuple[TensorColumns, di
         "time_us": microseconds(np.array([row[3] for row in rows], np.float64))[order],
         "sequence": sequence_of[order],
     }
-    whole = np.array(counts, np.int64).reshape(-1, len(_COUNTS))[order]
-    real = np.array(numbers, np.float64).reshape(-1, len(_NUMBERS))[order]
-    columns |= {name: np.ascontiguousarray(whole[:, index]) for index, name in enumerate(_COUNTS)}
-    columns |= {name: np.ascontiguousarray(real[:, index]) for index, name in enumerate(_NUMBERS)}
+    whole = np.array(counts, np.int64).reshape(-1, len(COUNTS))[order]
+    real = np.array(numbers, np.float64).reshape(-1, len(NUMBERS))[order]
+    columns |= {name: np.ascontiguousarray(whole[:, index]) for index, name in enumerate(COUNTS)}
+    columns |= {name: np.ascontiguousarray(real[:, index]) for index, name in enumerate(NUMBERS)}
     starts = np.cumsum([0, *(len(bins[index]) for index in order)], dtype=np.int64)
     found = TensorColumns(
         texts,
@@ -140,8 +140,8 @@ def write(
     """Write the file, with a note in its metadata."""
     query = _INSERT.format(
         none=NO_INTEGER,
-        counts=", ".join(_COUNTS),
-        numbers=", ".join(_NUMBERS),
+        counts=", ".join(COUNTS),
+        numbers=", ".join(NUMBERS),
         writer=quoted(writer_id),
         attempt=attempt,
         rank=rank,
@@ -216,7 +216,7 @@ def read_keys(database: Database, path: Path) -> list[str]:
 def read_tensor(database: Database, path: Path, text: str) -> list[TensorRecord]:
     """What a file holds of one tensor, by step, then order of writing. Raises StoreError if it contradicts itself."""
     where = f"FROM read_parquet({quoted(path.as_posix())}) WHERE key = ?"
-    names = ("step", "sequence", *_COUNTS, *_NUMBERS)
+    names = ("step", "sequence", *COUNTS, *NUMBERS)
     read = database.columns(
         f"SELECT {', '.join(names)}, coalesce(time_us, {NO_INTEGER}) AS time_us, len(bins) AS length {where}", [text]
     )
@@ -225,8 +225,8 @@ def read_tensor(database: Database, path: Path, text: str) -> list[TensorRecord]
     bins, counts = np.asarray(lists["bins"], np.uint16), np.asarray(lists["counts"], np.uint64)
     if len(bins) != starts[-1]:
         raise StoreError(f"{path}: the histograms of {text!r} do not have as many bins as they say.")
-    whole = {name: np.asarray(read[name]).tolist() for name in ("step", "sequence", *_COUNTS)}
-    real = {name: np.ma.filled(read[name], np.nan).tolist() for name in _NUMBERS}
+    whole = {name: np.asarray(read[name]).tolist() for name in ("step", "sequence", *COUNTS)}
+    real = {name: np.ma.filled(read[name], np.nan).tolist() for name in NUMBERS}
     times = seconds(read["time_us"]).tolist()
     return [
         TensorRecord(

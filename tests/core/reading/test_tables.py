@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from barograph.errors import StoreError
 from barograph.reading import Store, open_store
+from barograph.tensors.compute import of_arrays
+from barograph.tensors.payload import encode
 
 Begin = Callable[..., Any]  # Any: the Recorder of tests/core/conftest.py
 
@@ -24,6 +27,11 @@ def opened(begin: Begin) -> Store:
         run.record("config", config={"optimizer": {"lr": 0.5, "name": "adam"}, "nothing": None, "layers": [1, 2]})
         for step, value in enumerate([1.0, math.nan, -math.inf]):
             run.log({"x": value, "y\ud800": 2.0}, step)
+        for step in range(2):
+            tensors = of_arrays([np.linspace(0, step, 5), np.full(3, np.nan), np.empty(0)], sampling=1)
+            named = dict(zip(("weights/a", "w\ud800", "none"), tensors, strict=True))
+            for payload in encode(step, 1_700_000_001.0, named):
+                run.journal.statistics(payload)
         run.record("event", 1, 1_700_000_001.5, name="fit_start", data={"epochs": 3, "bad": "\ud800"})
         run.record("event", 2, 1_700_000_002.5, name="fit_end", data={"epochs": 3})
         if name == "sealed":
@@ -49,6 +57,17 @@ def test_runs_and_params(opened: Store) -> None:
         ("optimizer.lr", "0.5", 0.5),
         ("optimizer.name", "adam", None),
     ]
+
+
+def test_statistics_are_the_same_live_and_sealed(opened: Store) -> None:
+    """A row a tensor and step: counts, moments and the occupied bins."""
+    query = "SELECT * EXCLUDE (run_id, writer) FROM statistics WHERE run_id = '{}' ORDER BY key, step"
+    live, sealed = (opened.sql(query.format(run)).fetchall() for run in ("live", "sealed"))
+    assert live == sealed
+    assert len(live) == 6
+    last = opened.sql("SELECT mean, std, list_sum(counts) FROM statistics WHERE key = 'weights/a' AND step = 1")
+    assert last.fetchall() == [(0.5, pytest.approx(0.125**0.5), 5)] * 2
+    assert opened.sql("SELECT count(mean) FROM statistics WHERE key = 'none'").fetchall() == [(0,)]
 
 
 def test_metrics_are_the_same_live_and_sealed(opened: Store) -> None:

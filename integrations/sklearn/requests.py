@@ -19,6 +19,7 @@ from barograph.integrations.sklearn.calls import unheard
 from barograph.integrations.sklearn.estimators import fitted_attributes, fitted_parts, is_tree, learner, shape_of
 from barograph.integrations.sklearn.evaluation import MOST_ROWS, Outputs
 from barograph.integrations.sklearn.searches import Tried, cross_validation
+from barograph.randomness import same_randomness
 
 # An unasked prediction takes at most a tenth of the fit, and at most so long at all, or of a long fit such a share.
 _SHARE_OF_FIT = 0.1
@@ -38,12 +39,8 @@ _LARGEST_SHUFFLED = 10_000_000  # cells
 @contextlib.contextmanager
 def on_our_own() -> Iterator[None]:
     """Calls of scikit-learn in here are not recorded, and draw no random numbers of the user's."""
-    state = np.random.get_state()
-    try:
-        with unheard():
-            yield
-    finally:
-        np.random.set_state(state)
+    with unheard(), same_randomness():
+        yield
 
 
 def training_outputs(estimator: Any, X: Any, fit_s: float, wished: bool | None) -> Outputs | None:

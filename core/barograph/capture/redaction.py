@@ -26,18 +26,25 @@ _PIECE = 16 * 1024  # characters
 # The expressions from here on are kept as text: they are only needed where a name is one of a secret, and compiling
 # them all takes longer than the rest of a run's start.
 _VALUE = (
-    r"[ \t]{0,8}[bBfFrRuU]{0,2}(?:\\?\"(?P<double>[^\"\n]{0,4096}?)\\?\"|'(?P<single>[^'\n]{0,4096})')"
+    r"[ \t]{0,8}[bBfFrRuU]{0,2}(?:\\?\"(?:\"\")?(?P<double>[^\"\n]{0,4096}?)\\?\"|'(?:'')?(?P<single>[^'\n]{0,4096})')"
     r"|[ \t]{0,8}(?P<bare>[^\s\"',;&)}\]=]{1,256})"
 )
 _REST = r"[^\s\"',;&)}\]]*"  # of a bare value, after what it is judged by
 _MORE_WORDS = r"[ \t]+[^\s#]"
 # In code: a call, an index, a template, a type; and a number, which in a text has no type.
-_NO_LITERAL = r"(?s:[A-Za-z_][\w.]*[(\[].*|[${%].*|\d{1,3}|str|bytes|int|bool|float|object|Any|None|string|SecretStr)"
+_NO_LITERAL = r"(?s:[A-Za-z_][\w.]*[(\[].*|[${%(].*|\d{1,3}|str|bytes|int|bool|float|object|Any|None|string|SecretStr)"
+_LETTERS, _GOES_ON = r"[A-Za-z_][A-Za-z_.]*", r" +=|[,)]"  # an argument, or one of several names
 _VARIABLE = r"[a-z_][a-z0-9_.]*|[A-Z_][A-Z0-9_]*"
 # What stands in place of a secret that is elsewhere, or of none; a path says where one is.
 _PLACEHOLDER = r"(?i:|\*+|none|null|true|false|\$\{[^\n]*\}|<[^<>:]*>|\[redacted\])"
 _PATH = r"~/.|\.{1,2}/.|[A-Za-z]:[\\/].|/[^/]+/."
 _NUMBER = r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?"
+# What reads like a token, and the words and signs before it that say of what: "api_key", default="...".
+_CANDIDATE = r"[\w+/.~-]{16,}"
+_WORD_BEFORE = r"(?P<name>-{0,2}[A-Za-z_][\w.-]*)(?P<sign>[\"'\])\\]*[ \t]{0,8}[:=]?)"
+_BEFORE_A_VALUE = 120  # characters
+# They stand between a name and its value: of arguments, types and fields.
+_BETWEEN = frozenset("default value key str bytes type final optional string data none or get".split())
 _HEADER = r"(?i:basic|bearer|token|digest|apikey)\s+(?=\S+[A-Z\d])\S{8,}"  # of HTTP: a word, then a secret
 
 
@@ -85,7 +92,7 @@ def redact_text(text: str) -> str:
     Code stays code: `password=args.password` and `token = tokenizer.next()` are no secrets. 64 KiB take about 4 ms,
     in which no other thread of Python runs; `redact_long()` is for what is longer.
     """
-    return _redact_assignments(hide_shapes(text))
+    return _redact_by_name(hide_shapes(text))
 
 
 def redact_long(text: str, rest: Callable[[], None]) -> str:
@@ -95,7 +102,7 @@ def redact_long(text: str, rest: Callable[[], None]) -> str:
     """
     pieces = []
     for piece in _pieces(hide_private_keys(text, keep_lines=True)):
-        pieces.append(_redact_assignments(hide_shapes_of_a_line(piece)))
+        pieces.append(_redact_by_name(hide_shapes_of_a_line(piece)))
         rest()
     return "".join(pieces)
 
@@ -141,9 +148,15 @@ def _is_secret_argument(option: str, value: str) -> bool:
     return _is_secret(value, Secrecy.TOKEN if option in _SHORT_OPTIONS else secrecy_of(option))
 
 
-def _redact_assignments(text: str) -> str:
+def _redact_by_name(text: str) -> str:
+    lines = _telling_lines(text)
+    redacted = _redact_assignments(text, lines)
+    return _redact_named(redacted, lines if redacted is text else _telling_lines(redacted))
+
+
+def _redact_assignments(text: str, lines: list[tuple[int, int]]) -> str:
     pieces, kept_to = [], 0
-    signs = (sign for start, end in _telling_lines(text) for sign in _SIGNS.finditer(text, start, end))
+    signs = (sign for start, end in lines for sign in _SIGNS.finditer(text, start, end))
     for sign in signs:
         if sign.start() < kept_to or sign[0] not in _ASSIGNING:
             continue  # inside a value that is gone, or no assignment
@@ -156,6 +169,33 @@ def _redact_assignments(text: str) -> str:
                 kept_to = rest.end()
             pieces += [text[kept:start], REDACTED]
     return "".join([*pieces, text[kept_to:]]) if pieces else text
+
+
+def _redact_named(text: str, lines: list[tuple[int, int]]) -> str:
+    """Without what reads like a token and stands on one line with the name of one, or alone on the next.
+
+    That is where programs have them: os.environ["API_KEY"] = "...", add_argument("--api-key", default="...").
+    """
+    pieces, kept_to = [], 0
+    for start, end in lines:
+        end = text.find("\n", end + 1)
+        for found in re.compile(_CANDIDATE).finditer(text, max(start, kept_to), len(text) if end < 0 else end):
+            before = text[max(start, found.start() - _BEFORE_A_VALUE) : found.start()]
+            if any(map(str.isdecimal, found[0])) and _is_named(before) and looks_random(found[0]):
+                pieces += [text[kept_to : found.start()], REDACTED]
+                kept_to = found.end()
+    return "".join([*pieces, text[kept_to:]]) if pieces else text
+
+
+def _is_named(before: str) -> bool:
+    """Whether the nearest name before a value that is not of another value is one of a credential."""
+    for word in reversed(list(re.finditer(_WORD_BEFORE, before))):
+        name = word["name"]
+        if (is_credential(name) and name.lower() != "token") or name.lower().endswith("login"):
+            return True
+        if name.lower() not in _BETWEEN and (word["sign"][-1:] in (":", "=") or "\n" in before[word.end() :]):
+            return False
+    return False
 
 
 def _telling_lines(text: str) -> list[tuple[int, int]]:
@@ -190,6 +230,8 @@ def _is_assigned_secret(value: re.Match[str], sign: str, secrecy: Secrecy) -> bo
     if word.startswith(REDACTED[:-1]):
         return False  # it is gone already
     if value.lastgroup == "bare":
+        if re.fullmatch(_LETTERS, word) and re.compile(_GOES_ON).match(value.string, value.end()):
+            return False
         if re.fullmatch(_NO_LITERAL, word) or (re.fullmatch(_VARIABLE, word) and secrecy_of(word) is not Secrecy.NONE):
             return False
         # "password: it must be long" is prose; a setting ends with its value.

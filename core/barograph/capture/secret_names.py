@@ -29,8 +29,8 @@ _NO_CREDENTIALS = frozenset(
 # "key" alone is the key of a dictionary; behind one of these it opens something.
 _KEYS = frozenset(
     "api access account admin anthropic app auth aws azure client comet consumer cohere databricks deploy deepseek "
-    "encryption gcp google groq hf huggingface license llm master mistral neptune openai private secret service "
-    "sharing shared signing ssh storage subscription swanlab together wandb write".split()
+    "encryption gcp google groq hf hmac huggingface kaggle license llm master mistral neptune openai private secret "
+    "serper service sharing shared signing ssh storage subscription swanlab tavily together voyage wandb write".split()
 )
 # The 140 most frequent pairs of letters in the words and identifiers of Python's and machine learning libraries'
 # sources: four fifths of the pairs in a word or name, one fifth in random letters, less in random letters and digits.
@@ -41,10 +41,11 @@ _COMMON_PAIRS = frozenset(
     "sc se sh si so sp ss st su ta te th ti to tr ts tt tu ty ue ul um un ur us ut va ve ze".split()
 )
 # Each name that says anything has one of these in it; "sig" stands in signed URLs.
-STEMS = "pass pw secret token cred auth bearer jwt cookie pat sas dsn key sig".split()
+STEMS = "pass pw secret token cred auth bearer jwt cookie pat sas dsn key sig login".split()
 _SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 8192  # nobody's token is longer, and looking at one takes a microsecond a character
 _FEWEST_PAIRS = 8
+_LONGEST_PART = 10  # characters, on average
 
 
 class Secrecy(enum.IntEnum):
@@ -100,11 +101,16 @@ def looks_random(text: str) -> bool:
         and not (first.isdecimal() and second.isdecimal())
         and not (first.islower() and second.isupper())
     ]
-    if len(pairs) < _FEWEST_PAIRS:
+    if len(pairs) < _FEWEST_PAIRS or _is_of_parts(text):
         return False
     common = sum(pair in _COMMON_PAIRS for pair in pairs) / len(pairs)
     # Names of models and files have uncommon pairs about their hyphens and version numbers, tokens rarely have hyphens.
     return common < (0.6 if text.isalnum() else 0.55 if _bits_per_character(text) >= 4.5 else 0.45)
+
+
+def _is_of_parts(text: str) -> bool:
+    """Whether it is a name of short parts in small letters: flan-t5-xxl-v1_1, shard_00017.bin."""
+    return text.islower() and len(text) < _LONGEST_PART * sum(map(text.count, "-_./"))
 
 
 def _bits_per_character(text: str) -> float:

@@ -62,6 +62,15 @@ _BEGINNINGS: tuple[tuple[str, str], ...] = (
     ("AKID", r"[A-Za-z0-9]{32}(?![A-Za-z0-9])"),  # Tencent
     ("AGE-SECRET-KEY-1", r"[0-9A-Z]{50,}"),
     ("ops_eyJ", r"[\w+/=-]{40,}"),  # 1Password
+    ("FwoGZXIvYXdzE IQoJb3JpZ2lu", r"[\w+/=%-]{60,}"),  # sessions of Amazon
+    ("fm1_ fm1r_ fm2_ fo1_", r"[\w+/=-]{40,}"),  # Fly
+    ("pat", r"[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![A-Za-z0-9])"),  # Airtable
+    ("sl.", r"(?:u\.)?[\w-]{120,}"),  # Dropbox
+    ("tgp_v1_", r"[\w-]{40,}"),  # Together
+    ("bkua_ pnu_ pnb_ dag_", r"[A-Za-z0-9]{36,}"),  # Buildkite, Prefect, Dagster
+    ("CCIPAT_ CCIPRJ_", r"\w{40,}"),  # CircleCI
+    ("essu_", r"[\w+/=-]{40,}"),  # Elastic
+    ("ak- as-", r"(?=[a-zA-Z]{0,21}\d)(?=[a-z\d]{0,21}[A-Z])[A-Za-z0-9]{22}(?![\w-])"),  # Modal
     # the two that have their own beginning before a digit: the number of a Telegram bot, and Entra's three characters
     (":AA", r"[\w-]{32,34}(?![\w-])"),
     ("Q~", r"[\w~.-]{31,34}(?![\w~.-])"),
@@ -76,6 +85,7 @@ _LONG_RUN = re.compile(r"[\w.-]{32,}")
 _WITHOUT_BEGINNING = (
     r"(?<![\w-])()[0-9a-f]{32}(?=-us\d{1,2}\b)",  # Mailchimp
     r"(?<![\w-])(key-)[0-9a-f]{32}(?![\w-])",  # Mailgun
+    r"(?<![\w-])()[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,}",  # Terraform
     r"(?<![\w.-])()[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}(?![\w.-])",  # Discord
 )
 

@@ -170,6 +170,47 @@ def test_a_password_in_a_text_may_be_anything(value: str) -> None:
     assert redact_text(f"Client(password={value!r}, user='ada')") == "Client(password='[redacted]', user='ada')"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        'os.environ["COMET_API_KEY"] = "{}"',
+        "os.environ['HF_TOKEN']='{}'",
+        'os.environ.setdefault("HF_TOKEN", "{}")',
+        'parser.add_argument("--api-key", type=str, default="{}")',
+        'api_key: str = "{}"',
+        'api_key = os.environ.get("API_KEY") or "{}"',
+        'api_key = (\n    "{}"\n)',
+        'client.set_api_key("{}")',
+        "ENV SERVICE_API_KEY {}",
+        "tool login {}",
+        'tool.login(key="{}")',
+        '- name: SERVICE_API_KEY\n  value: "{}"',
+        "api_key: |\n  {}\n",
+        'password = """{}"""',
+    ],
+)
+def test_code_that_holds_a_secret_itself(code: str) -> None:
+    """However a program gives a credential its value, the value goes and the code stays."""
+    assert redact_text(code.format(f"Q7{made(22)}")) == code.format("[redacted]")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'api_key: null\ncommit: "d670460b4b4aece5915caf5c68d12f560a9fe3e4"',
+        '{"api_key": null, "commit": "d670460b4b4aece5915caf5c68d12f560a9fe3e4"}',
+        'password: str\nsha = "d670460b4b4aece5915caf5c68d12f560a9fe3e4"',
+        "self.user, self.password = user, password",
+        "userid = passwd = account = ''",
+        "pwd = (self.password.encode('utf-8'), 1)",
+        "connect(password=word, user=user)",
+    ],
+)
+def test_code_that_only_names_a_secret(code: str) -> None:
+    """What stands beside the name of a secret under a name of its own stays, and so does a variable."""
+    assert redact_text(code) == code
+
+
 def test_a_key_that_was_cut_short_is_hidden() -> None:
     """A text that ends inside a private key has no end marker."""
     text = "-----BEGIN PRIVATE" + " KEY-----\n" + KEY_BODY

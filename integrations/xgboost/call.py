@@ -81,7 +81,7 @@ def find_call(model: Any) -> Call:
         call.evaluated = [(name, matrix) for matrix, name in arguments.get("evals") or ()]
     if data is not None:
         evaluated = {name: matrix.num_row() for name, matrix in call.evaluated} if folds is None else {}
-        call.data = {**_describe(data), **({"evaluated_rows": evaluated} if evaluated else {})}
+        call.data = {**_describe(data), **({"evaluated_samples": evaluated} if evaluated else {})}
     return call
 
 
@@ -99,11 +99,11 @@ def _describe(data: Any) -> dict[str, Any]:
     groups = data.get_uint_info("group_ptr")
     return _without_none(
         {
-            "kind": type(data).__name__,
-            "rows": data.num_row(),
-            "columns": data.num_col(),
+            "class": type(data).__name__,
+            "samples": data.num_row(),
+            "features": data.num_col(),
             "present_values": data.num_nonmissing(),
-            "categorical_columns": (data.feature_types or []).count("c") or None,
+            "categorical_features": (data.feature_types or []).count("c") or None,
             "groups": len(groups) - 1 if len(groups) else None,
         }
     )

@@ -9,12 +9,12 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 
 def rules(callbacks: Iterable[TrainingCallback]) -> list[dict[str, Any]]:
-    """What each early stopping among the callbacks waits for; data set and metric are None where XGBoost chooses."""
+    """What each early stopping among the callbacks waits for; monitor and mode are None where XGBoost chooses them."""
     return [
         {
             "by": type(callback).__name__,
-            "data": callback.data,
-            "metric": callback.metric_name,
+            "monitor": "/".join(filter(None, (callback.data, callback.metric_name))) or None,
+            "mode": None if callback.maximize is None else _mode(callback),
             "patience": callback.rounds,
             "min_delta": _min_delta(callback),
             "save_best": bool(callback.save_best),
@@ -50,9 +50,14 @@ def _describe(stopping: EarlyStopping, last_step: int) -> dict[str, Any]:
         "wait": stopping.current_rounds,
         "patience": stopping.rounds,
         "min_delta": min_delta,
-        "mode": "max" if stopping.maximize else "min",
-        "reason": f"{data}/{metric} has not improved {gain} in the last {stopping.current_rounds} rounds",
+        "mode": _mode(stopping),
+        "reason": "patience_exhausted",
+        "message": f"{data}/{metric} has not improved {gain} in the last {stopping.current_rounds} rounds",
     }
+
+
+def _mode(stopping: EarlyStopping) -> str:
+    return "max" if stopping.maximize else "min"
 
 
 def _min_delta(stopping: EarlyStopping) -> float:

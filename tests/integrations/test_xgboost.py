@@ -204,9 +204,9 @@ def test_parameters_are_recorded_as_given_and_as_configured() -> None:
     assert config["fit"]["rounds"] == 6
     assert config["fit"]["early_stopping_rounds"] == 4
     assert config["fit"]["objective_function"].endswith("own_objective")
-    assert config["data"]["rows"] == SPLIT
-    assert config["data"]["columns"] == 5
-    assert config["data"]["evaluated_rows"] == {"train": SPLIT, "valid": 50}
+    assert config["data"]["samples"] == SPLIT
+    assert config["data"]["features"] == 5
+    assert config["data"]["evaluated_samples"] == {"train": SPLIT, "valid": 50}
     assert config["framework"] == {"name": "xgboost", "version": xgboost.__version__}
 
 
@@ -343,7 +343,8 @@ def test_early_stopping_is_an_event_wherever_it_stands(place: str) -> None:
     losses = view.metric("valid/logloss").values
     assert told["by"] == "EarlyStopping"
     assert (told["monitor"], told["mode"]) == ("valid/logloss", "min")
-    assert (told["wait"], told["patience"]) == (3, 3)
+    assert (told["wait"], told["patience"], told["reason"]) == (3, 3, "patience_exhausted")
+    assert told["message"].startswith("valid/logloss has not improved")
     assert told["min_delta"] == (0 if place == "argument" else 0.001)
     assert told["best_step"] == booster.best_iteration == len(losses) - 4
     assert told["best"] == booster.best_score == losses[told["best_step"]]
@@ -432,7 +433,7 @@ def test_a_regressor_with_categories_is_recorded() -> None:
     model = xgboost.XGBRegressor(n_estimators=4, enable_categorical=True, callbacks=[BarographCallback()])
     model.fit(frame, labels)
     view = only_run()
-    assert view.config["data"]["categorical_columns"] == 1
+    assert view.config["data"]["categorical_features"] == 1
     assert {row[0] for row in view.tables("model/importance")[0].rows} <= {"number", "kind"}
 
 
@@ -470,7 +471,7 @@ def test_data_in_batches_is_recorded(kind: type[xgboost.DMatrix], tmp_path: Path
     data = kind(Batches())
     train(BarographCallback(), dtrain=data, evals=[(data, "train")], params={**CLASSES, "tree_method": "hist"})
     config = only_run().config
-    assert (config["data"]["rows"], config["data"]["columns"], config["data"]["kind"]) == (200, 5, kind.__name__)
+    assert (config["data"]["samples"], config["data"]["features"], config["data"]["class"]) == (200, 5, kind.__name__)
     assert len(only_run().metric("train/logloss").values) == 6
 
 

@@ -125,7 +125,7 @@ def test_regularization_in_force_is_in_the_configuration() -> None:
     xgboost.train(
         {**PARAMS, "reg_lambda": 3, "alpha": 0.5, "min_split_loss": 0.1, "subsample": 0.8},
         training, 5, evals=[(validation, "valid")], verbose_eval=False,
-        callbacks=[BarographCallback(), EarlyStopping(rounds=4, min_delta=0.01)],
+        callbacks=[BarographCallback(), EarlyStopping(rounds=4, min_delta=0.01, data_name="valid", metric_name="rmse")],
     )  # fmt: skip
     found = view().config["regularization"]
     told = {name: found[name] for name in ("lambda", "alpha", "gamma", "max_depth", "subsample", "colsample_bytree")}
@@ -133,7 +133,8 @@ def test_regularization_in_force_is_in_the_configuration() -> None:
         "lambda": 3, "alpha": 0.5, "gamma": 0.1, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 1,
     }  # fmt: skip
     (rule,) = found["early_stopping"]
-    assert (rule["by"], rule["patience"], rule["min_delta"]) == ("EarlyStopping", 4, 0.01)
+    assert rule.items() >= {"by": "EarlyStopping", "monitor": "valid/rmse", "mode": None}.items()
+    assert rule.items() >= {"patience": 4, "min_delta": 0.01}.items()
 
 
 def test_dropout_of_dart_and_penalties_of_linear_models_are_regularization() -> None:
@@ -475,5 +476,5 @@ def test_data_in_external_memory_is_described(tmp_path: Path) -> None:
     )  # fmt: skip
     run = view()
     assert [found.name for found in run.datasets()] == ["all"]
-    assert run.config["data"]["rows"] == 400
+    assert run.config["data"]["samples"] == 400
     assert len(run.tables("predictions/all")[-1].rows) == 3

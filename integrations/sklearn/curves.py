@@ -109,7 +109,8 @@ def early_stop(estimator: Any, found: Mapping[str, Sequence[float]]) -> dict[str
         "patience": patience,
         "min_delta": least,
         "mode": None if best is None else "max" if values[best] == max(values) else "min",
-        "reason": f"{monitor} did not improve by more than {least or 0} for {patience} iterations; "
+        "reason": "patience_exhausted",
+        "message": f"{monitor} did not improve by more than {least or 0} for {patience} iterations; "
         f"stopped after {taken} of {allowed}",
     }
 

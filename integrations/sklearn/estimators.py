@@ -122,11 +122,11 @@ def kind(estimator: Any) -> str | None:
 def describe_data(X: Any, y: Any) -> dict[str, Any]:
     """Shape and kind of what is fitted; nothing of it is converted or computed with."""
     samples, features = shape_of(X)
-    described: dict[str, Any] = {"samples": samples, "features": features, "type": type(X).__name__}
+    described: dict[str, Any] = {"samples": samples, "features": features, "class": type(X).__name__}
     if (dtype := getattr(X, "dtype", None)) is not None:
         described["dtype"] = str(dtype)
     if (stored := getattr(X, "nnz", None)) is not None:
-        described["nonzero"] = int(stored)
+        described["present_values"] = int(stored)
     if y is not None:
         described["targets"] = shape_of(y)[1] or 1
     return described

@@ -64,7 +64,7 @@ def fit_begins(recorder: Recorder, call: Call) -> None:
     _log_settings(recorder, label, estimator, changed, data)
     if fitted.in_full:
         about = {"fit": fitted.number, "estimator": label, "method": call.about, "first_step": run.steps_done}
-        run.event("fit_start", **about, changed=changed, **data)
+        run.event("fit_start", framework="scikit-learn", **about, changed=changed, **data)
         run.log_seeds("fit_start", _generators_of(estimator))
     if fitted.has_summary and not continues and not reports_itself:
         fitted.live = Live(run)

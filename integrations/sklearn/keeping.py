@@ -50,7 +50,7 @@ def keep_model(run: Run, call: Call, label: str, step: int, least_bytes: int) ->
     with tempfile.TemporaryDirectory(prefix="barograph-") as folder:
         path = Path(folder, f"{label}.{about['format']}")
         path.write_bytes(data)
-        run.log_artifact(path, kind="model", name=f"{label}.{about['format']}", copy=True, metadata=about, step=step)
+        run.log_artifact(path, "model", label, copy=True, metadata=about, step=step)
     return "kept"
 
 
@@ -100,7 +100,8 @@ class _Bounded(io.BytesIO):
 def _encode(model: Any, limit_bytes: int | None, may_import: bool) -> tuple[bytes, dict[str, Any]]:
     file = _Bounded(limit_bytes)
     pickle.Pickler(file, protocol=5).dump(model)  # joblib loads it, and would take ten times as long to write it
-    about = {"scikit-learn": sklearn.__version__, "class": f"{type(model).__module__}.{type(model).__qualname__}"}
+    about = {"framework": "scikit-learn", "version": sklearn.__version__}
+    about["class"] = f"{type(model).__module__}.{type(model).__qualname__}"
     if "skops.io" in sys.modules or (may_import and importlib.util.find_spec("skops") is not None):
         from skops import io as safe
         from skops.io.exceptions import UnsupportedTypeException

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Self
+
+from barograph.arguments import check_count, check_shares
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -13,8 +16,9 @@ class Options:
     candidates: those of a search as "rows" of a table, or also as "runs" of their own. log_predictions: rows of each
     scored split that are kept with label, prediction and score. training_score: predict the training data after a fit
     and score it; None does so where that costs at most a tenth of the fit, and little. permutation_importance: times
-    that each feature is shuffled when a split is scored. learning_curve: folds of a learning curve over the amount of
-    data after a fit. 0 switches off. Raises TypeError or ValueError for a value that is none of these.
+    that each feature is shuffled when a split is scored. learning_curve: shares of the training data, such as
+    (0.1, 0.3), to cross-validate copies on after a fit, for the scores over the amount of data. Raises TypeError or
+    ValueError for a value that is none of these.
     """
 
     log_model: bool | None = None
@@ -22,19 +26,14 @@ class Options:
     log_predictions: int = 0
     training_score: bool | None = None
     permutation_importance: int = 0
-    learning_curve: int = 0
+    learning_curve: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         if self.candidates not in ("rows", "runs"):
-            raise ValueError(f"autolog: candidates must be 'rows' or 'runs', got {self.candidates!r}")
-        for name in ("log_predictions", "permutation_importance", "learning_curve"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"autolog: {name} must be a whole number, got {value!r}")
-            if value < 0:
-                raise ValueError(f"autolog: {name} must not be negative, got {value}")
-        if self.learning_curve == 1:
-            raise ValueError("autolog: learning_curve must be 0 or at least 2 folds, got 1")
+            raise ValueError(f"candidates must be 'rows' or 'runs', got {self.candidates!r}")
+        check_count("log_predictions", self.log_predictions)
+        check_count("permutation_importance", self.permutation_importance)
+        check_shares("learning_curve", self.learning_curve)
 
     @classmethod
     def take(cls, arguments: dict[str, Any]) -> tuple[Self, dict[str, Any]]:

@@ -214,7 +214,7 @@ class Recorder:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # scikit-learn's, or the user's own estimator's
-            self.run.event("not_made", what=what, reason=f"{type(error).__name__}: {error}"[:1024])
+            self.run.event(f"{what}_left_out", reason=f"{type(error).__name__}: {error}"[:1024])
 
     def failed(self, error: BaseException, where: str | None = None) -> None:
         """Note the user's exception, once."""

@@ -104,9 +104,11 @@ def _curve(name: str, arguments: dict[str, Any], result: Any, about: dict[str, A
         steps: list[int] | None = [int(point) for point in points]
     else:
         points, (train, test), steps = list(arguments["param_range"]), result[:2], None
-    series = {f"{name}/train_score": _floats(train.mean(axis=1)), f"{name}/val_score": _floats(test.mean(axis=1))}
-    series |= {f"{key}_std": _floats(values.std(axis=1))
-               for key, values in ((f"{name}/train_score", train), (f"{name}/val_score", test))}  # fmt: skip
+    scores = {
+        f"{name}/{split}/{_scoring_name(arguments['scoring'])}": one for split, one in (("train", train), ("val", test))
+    }
+    series = {key: _floats(values.mean(axis=1)) for key, values in scores.items()}
+    series |= {f"{key}_std": _floats(values.std(axis=1)) for key, values in scores.items()}
     columns = {"samples" if steps else str(arguments["param_name"]): _cells(points), **series}
     columns |= {f"val_score_fold_{fold}": _floats(test[:, fold]) for fold in range(test.shape[1])}
     return Tried(series, steps, (name, columns), {}, {**about, "points": len(points)})

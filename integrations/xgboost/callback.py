@@ -11,6 +11,7 @@ import xgboost
 from xgboost import Booster, collective
 from xgboost.callback import TrainingCallback
 
+from barograph.arguments import check_count, check_shares
 from barograph.attachment import Attachment
 from barograph.errors import StoreError
 from barograph.guard import guarded
@@ -69,13 +70,11 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         **init_arguments: Any,
     ) -> None:
         super().__init__()
-        if watch_every is not None and watch_every < 0:
-            raise ValueError(f"watch_every must be a number of rounds, or 0 for no looks, got {watch_every}")
-        for name, rows in (("log_predictions", log_predictions), ("log_shap", log_shap)):
-            if rows < 0:
-                raise ValueError(f"{name} must be a number of rows, or 0 for none, got {rows}")
-        if not all(0 < share < 1 for share in learning_curve):
-            raise ValueError(f"learning_curve must be shares of the data between 0 and 1, got {learning_curve}")
+        if watch_every is not None:
+            check_count("watch_every", watch_every)
+        check_count("log_predictions", log_predictions)
+        check_count("log_shap", log_shap)
+        check_shares("learning_curve", learning_curve)
         self.watch_every = watch_every
         self.log_model = log_model
         self.log_predictions = log_predictions
@@ -170,7 +169,11 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             {
                 "params": call.params,
                 "fit": call.fit,
-                "model": {"name": config["gradient_booster"]["name"], "booster": config},
+                "model": {
+                    "class": call.fit.get("estimator", "Booster"),
+                    "name": config["gradient_booster"]["name"],
+                    "booster": config,
+                },
                 "regularization": {**regularization(config), "early_stopping": rules(call.callbacks)},
                 "data": call.data,
                 "framework": {"name": "xgboost", "version": xgboost.__version__},

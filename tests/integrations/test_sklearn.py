@@ -101,7 +101,7 @@ def test_a_fit_leaves_its_time_and_the_shape_of_its_data(data: Any) -> None:
     (end,) = view.events("fit_end")
     assert end.data["duration_s"] == seconds
     assert end.data["classes"] == 2
-    described = {"samples": len(X), "features": 30, "type": "ndarray", "dtype": "float64", "targets": 1}
+    described = {"samples": len(X), "features": 30, "class": "ndarray", "dtype": "float64", "targets": 1}
     assert view.config["data"]["DummyClassifier"] == described
 
 
@@ -122,7 +122,7 @@ def test_sparse_data_stays_sparse(monkeypatch: pytest.MonkeyPatch, data: Any) ->
     monkeypatch.setattr(type(sparse), "toarray", lambda *_: pytest.fail("densified"))
     monkeypatch.setattr(type(sparse), "todense", lambda *_: pytest.fail("densified"))
     view = recorded(lambda: SGDClassifier(max_iter=2).fit(sparse, y).score(sparse, y))
-    assert view.config["data"]["SGDClassifier"]["nonzero"] == stored
+    assert view.config["data"]["SGDClassifier"]["present_values"] == stored
     assert "train/score" in view.metrics()
 
 
@@ -384,8 +384,8 @@ def test_a_learning_curve_is_a_series_over_the_amount_of_data(data: Any) -> None
             validation_curve(DecisionTreeClassifier(), X, y, param_name="max_depth", param_range=[1, 2, 3], cv=2),
         )
     )
-    assert list(series(view, "learning_curve/val_score")) == [50, 100]
-    assert len(series(view, "validation_curve/val_score")) == 3
+    assert list(series(view, "learning_curve/val/score")) == [50, 100]
+    assert len(series(view, "validation_curve/val/score")) == 3
     (table,) = view.tables("validation_curve")
     assert [row[table.columns.index("max_depth")] for row in table.rows] == [1, 2, 3]
 

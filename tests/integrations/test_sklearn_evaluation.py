@@ -298,7 +298,7 @@ def test_training_scores_leave_the_random_state_alone(data: Any) -> None:
     drawn = []
     for asked in (False, True):
         np.random.seed(3)
-        with autolog(quiet=True, training_score=asked, learning_curve=2 if asked else 0):
+        with autolog(quiet=True, training_score=asked, learning_curve=(0.5,) if asked else ()):
             DecisionTreeClassifier(splitter="random", random_state=0).fit(X, y)
         drawn.append(np.random.random())
     assert drawn[0] == drawn[1]

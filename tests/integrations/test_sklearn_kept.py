@@ -115,6 +115,7 @@ def test_a_small_model_is_kept_with_its_signature() -> None:
     loaded = joblib.load(io.BytesIO(kept.read_bytes()))
     assert loaded.predict(frame).tolist() == model.predict(frame).tolist()
     about = kept.metadata
+    assert (kept.name, about["framework"], about["format"]) == ("Pipeline", "scikit-learn", "joblib")
     assert "runs code" in about["warning"]
     assert about["signature"]["inputs"]["names"] == ["a", "b", "c"]
     assert about["signature"]["inputs"]["dtypes"] == {"a": "float64", "b": "float64", "c": "float64"}
@@ -233,10 +234,9 @@ def test_permutation_importance_is_a_table_of_the_split_that_was_scored() -> Non
 def test_a_learning_curve_over_the_amount_of_data_is_made_after_a_fit() -> None:
     """Its fits are not the user's, and the model is the one that the user fitted."""
     model = DecisionTreeClassifier(max_depth=2, random_state=0)
-    view = recorded(lambda: model.fit(X, Y), learning_curve=3)
-    curve = view.metric("learning_curve/val_score")
-    assert len(curve.steps) == 5
-    assert curve.steps.tolist() == sorted(curve.steps.tolist())
+    view = recorded(lambda: model.fit(X, Y), learning_curve=(0.5, 0.1))
+    curve = view.metric("learning_curve/val/score")
+    assert curve.steps.tolist() == [len(X) * 8 // 100, len(X) * 40 // 100, len(X) * 80 // 100]
     assert len(view.events("fit_end")) == 1
     assert len(view.tables("learning_curve")) == 1
     assert pickle.dumps(model.tree_) == pickle.dumps(
@@ -249,10 +249,10 @@ def test_what_cannot_be_made_is_told_and_the_rest_is() -> None:
     few, sparse = slice(0, 3), scipy.sparse.csr_array(X)
     view = recorded(
         lambda: (Ridge().fit(X[few], Y[few]), Ridge().fit(sparse, Y).score(sparse, Y)),
-        learning_curve=5,
+        learning_curve=(0.5,),
         permutation_importance=1,
     )
-    assert [event.data["what"] for event in view.events("not_made")] == ["learning_curve", "permutation_importance"]
+    assert len(view.events("learning_curve_left_out")) == len(view.events("permutation_importance_left_out")) == 1
     assert len(view.events("fit_end")) == 2
 
 
@@ -269,7 +269,7 @@ def test_nothing_of_what_is_made_on_request_is_made_without_it() -> None:
     view = recorded(lambda: LogisticRegression().fit(X[:400], Y[:400]).score(X[400:], Y[400:]))
     assert not view.tables("test/permutation_importance")
     assert not view.tables("predictions/test")
-    assert "learning_curve/val_score" not in view.metrics()
+    assert "learning_curve/val/score" not in view.metrics()
     assert not view.children()
 
 
@@ -280,7 +280,7 @@ def test_nothing_of_what_is_made_on_request_is_made_without_it() -> None:
         ({"log_predictions": -1}, ValueError),
         ({"log_predictions": "many"}, TypeError),
         ({"permutation_importance": True}, TypeError),
-        ({"learning_curve": 1}, ValueError),
+        ({"learning_curve": (1,)}, ValueError),
     ],
     ids=str,
 )

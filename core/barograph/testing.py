@@ -58,13 +58,14 @@ class Subject(Protocol):
 
     name: str
     hooks: list[str]
+    set_by_framework: frozenset[str]  # public attributes that the framework itself hangs on a callback
 
     def callback(self, **arguments: Any) -> Any:
         """A fresh callback (or context manager), with these arguments."""
         ...
 
     def train(self, callback: Any, *, epochs: int = 2) -> bytes:
-        """A seeded fit with the callback, or without one for None; the trained model to the bit."""
+        """A seeded fit with the callback, with a list of the user's, or None; the trained model to the bit."""
         ...
 
     def train_failing(self, callback: Any, error: BaseException) -> None:
@@ -171,6 +172,36 @@ def a_users_exception_passes_and_the_run_is_failed(subject: Subject, store: Path
 
 
 @_question
+def what_the_user_handed_over_is_left_as_it_was(subject: Subject, store: Path) -> None:
+    """The user's own list of callbacks, and what the user may have read off the callback."""
+    callback = subject.callback(store=store, quiet=True)
+    before = _public(callback)
+    callbacks = [callback]
+    subject.train(callbacks)
+    ours = [one for one in callbacks if type(one).__module__.startswith("barograph.")]  # Lightning adds its own
+    assert len(ours) == 1 and ours[0] is callback
+    after = _public(callback)
+    assert {name: after[name] for name in after if name not in subject.set_by_framework} == {
+        name: before[name] for name in before if name not in subject.set_by_framework
+    }
+
+
+@_question
+def rows_are_predicted_on_request(subject: Subject, store: Path) -> None:
+    """The same few rows of what is evaluated, each time, as a table; the training stays the same, without it none."""
+    plain = subject.train(subject.callback(store=store, quiet=True, name="plain"))
+    assert subject.train(subject.callback(store=store, quiet=True, name="asked", log_predictions=3)) == plain
+    views = {view.name: view for view in open_store(store).runs()}
+    assert not [table for table in views["plain"].tables() if table.key.startswith("predictions/")]
+    tables = [table for table in views["asked"].tables() if table.key.startswith("predictions/")]
+    assert tables
+    for table in tables:
+        assert table.columns == ["index", "dataset", "label", "prediction", "score"]
+        assert len(table.rows) == 3
+    assert len({(table.key, *(row[0] for row in table.rows)) for table in tables}) == len({one.key for one in tables})
+
+
+@_question
 def an_error_of_ours_does_not_reach_the_training(subject: Subject, store: Path) -> None:
     """Whichever hook of ours fails, the trained model is the same and there is a warning."""
     expected = subject.train(None)
@@ -247,6 +278,13 @@ def no_other_framework_is_needed(subject: Subject, store: Path) -> None:
     assert "in our own code" not in told.stderr, told.stderr
     (view,) = open_store(store).runs()
     assert view.status == "finished" and view.metrics(), told.stderr
+
+
+def _public(callback: Any) -> dict[str, Any]:
+    """Its public attributes, lists and the like as they are now."""
+    containers = (list, dict, set)
+    found = {name: value for name, value in vars(callback).items() if not name.startswith("_")}
+    return {name: copy.deepcopy(value) if isinstance(value, containers) else value for name, value in found.items()}
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ class _Keras:
     """A network of two layers on 64 rows, seeded."""
 
     name = "keras"
+    set_by_framework = frozenset({"params"})
     hooks = ("on_train_begin", "on_epoch_begin", "on_test_begin", "on_test_end", "on_epoch_end", "on_train_end")
 
     def callback(self, **arguments: Any) -> BarographCallback:
@@ -36,7 +37,8 @@ class _Keras:
 
     def train(self, callback: Any, *, epochs: int = 2) -> bytes:
         """A fit with validation."""
-        model = self._fit([] if callback is None else [callback], epochs)
+        callbacks = callback if isinstance(callback, list) else [] if callback is None else [callback]
+        model = self._fit(callbacks, epochs)
         return b"".join(np.asarray(weight).tobytes() for weight in model.get_weights())
 
     def train_failing(self, callback: Any, error: BaseException) -> None:

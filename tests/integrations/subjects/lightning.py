@@ -20,6 +20,11 @@ class _Net(L.LightningModule):
         )
         self.error = error
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores of the two classes."""
+        scores: torch.Tensor = self.layers(x)
+        return scores
+
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         """Log a loss; raise the user's error in the middle of the second epoch."""
         if self.error is not None and self.current_epoch == 1 and batch_idx == 1:
@@ -38,11 +43,12 @@ class _Net(L.LightningModule):
 
     def _loss(self, batch: Any) -> torch.Tensor:
         x, y = batch
-        return torch.nn.functional.cross_entropy(self.layers(x), y)
+        return torch.nn.functional.cross_entropy(self(x), y)
 
 
 class _Subject:
     name = "lightning"
+    set_by_framework = frozenset({"log", "log_dict"})
 
     def __init__(self) -> None:
         self.hooks = [
@@ -69,7 +75,7 @@ class _Subject:
         """A fresh callback."""
         return BarographCallback(**arguments)
 
-    def train(self, callback: BarographCallback | None, *, epochs: int = 2) -> bytes:
+    def train(self, callback: BarographCallback | list[Any] | None, *, epochs: int = 2) -> bytes:
         """The weights after a seeded fit."""
         return self._fit(callback, epochs, None)
 
@@ -77,7 +83,7 @@ class _Subject:
         """The same fit, ended by the user's error."""
         self._fit(callback, 2, error)
 
-    def _fit(self, callback: BarographCallback | None, epochs: int, error: BaseException | None) -> bytes:
+    def _fit(self, callback: BarographCallback | list[Any] | None, epochs: int, error: BaseException | None) -> bytes:
         L.seed_everything(3, verbose=False)
         net = _Net(error)
         data = TensorDataset(torch.randn(32, 8), torch.randint(0, 2, (32,)))

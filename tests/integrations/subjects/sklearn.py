@@ -29,6 +29,7 @@ class _Raises(TransformerMixin, BaseEstimator):
 
 class _Sklearn:
     name = "sklearn"
+    set_by_framework: frozenset[str] = frozenset()
     hooks: list[str] = ["begins", "call_begins", "call_ends", "ends"]  # noqa: RUF012  # as the protocol says
 
     def callback(self, **arguments: Any) -> Any:
@@ -39,9 +40,11 @@ class _Sklearn:
         X = draw.normal(size=(200, 5))
         y = (X[:, 0] + X[:, 1] > 0).astype(int)
         model = make_pipeline(_Raises(error), SGDClassifier(max_iter=epochs, tol=None, random_state=1))
-        with callback if callback is not None else contextlib.nullcontext():
-            model.fit(X, y)
-            model.score(X, y)
+        with contextlib.ExitStack() as blocks:
+            for block in callback if isinstance(callback, list) else [] if callback is None else [callback]:
+                blocks.enter_context(block)
+            model.fit(X[:150], y[:150])
+            model.score(X[150:], y[150:])
         return pickle.dumps(model[-1].coef_)
 
     def train_failing(self, callback: Any, error: BaseException) -> None:

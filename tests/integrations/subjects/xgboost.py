@@ -12,6 +12,7 @@ class XgboostSubject:
     """Boosts a handful of small trees on drawn numbers; an epoch is three rounds."""
 
     name = "xgboost"
+    set_by_framework: frozenset[str] = frozenset()
     hooks = (
         "_begin_fit",
         "_describe",
@@ -26,15 +27,16 @@ class XgboostSubject:
         """A fresh callback."""
         return BarographCallback(**arguments)
 
-    def train(self, callback: BarographCallback | None, *, epochs: int = 2) -> bytes:
+    def train(self, callback: BarographCallback | list[Any] | None, *, epochs: int = 2) -> bytes:
         """The model of a seeded training, byte for byte."""
-        return self._boost(callback, rounds=3 * epochs, error=None)
+        callbacks = callback if isinstance(callback, list) else [] if callback is None else [callback]
+        return self._boost(callbacks, rounds=3 * epochs, error=None)
 
     def train_failing(self, callback: BarographCallback, error: BaseException) -> None:
         """A training whose objective raises in the fourth round."""
-        self._boost(callback, rounds=6, error=error)
+        self._boost([callback], rounds=6, error=error)
 
-    def _boost(self, callback: BarographCallback | None, rounds: int, error: BaseException | None) -> bytes:
+    def _boost(self, callbacks: list[Any], rounds: int, error: BaseException | None) -> bytes:
         draw = np.random.default_rng(0)
         inputs = draw.normal(size=(200, 4))
         labels = inputs[:, 0] - inputs[:, 1] + draw.normal(size=200)
@@ -55,7 +57,7 @@ class XgboostSubject:
             evals=[(train, "train"), (valid, "valid")],
             obj=squared_error,
             verbose_eval=False,
-            callbacks=[] if callback is None else [callback],
+            callbacks=callbacks,
         )
         return bytes(booster.save_raw())
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -336,6 +337,15 @@ class Run(Keeping):
         """Have what was imported since the last look recorded, soon and in the background."""
         if self._recording.capturing is not None:
             self._recording.capturing.look_again()
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Let log() keep nothing meanwhile: what is trained once more for our sake would be told twice."""
+        before, self._journal_log = self._journal_log, lambda *_: True
+        try:
+            yield
+        finally:
+            self._journal_log = before
 
     def log_scalars(self, names: tuple[str, ...], values: Sequence[float], step: int) -> None:
         """Write doubles that need no conversion, without counting a call."""

@@ -15,6 +15,7 @@ from barograph.integrations.lightning.ends import EarlyStops
 from barograph.integrations.lightning.evaluation import Evaluation
 from barograph.integrations.lightning.inside import Inside
 from barograph.integrations.lightning.layers import Shapes, layer_table, summarize_layers
+from barograph.integrations.lightning.learning import LearningCurve
 from barograph.integrations.lightning.logger import BarographLogger
 from barograph.integrations.lightning.pace import Pace
 from barograph.integrations.lightning.rates import Rates
@@ -45,6 +46,7 @@ class Call:
         self.inside: Inside | None = None
         self.shapes: Shapes | None = None
         self.evaluation: Evaluation | None = None
+        self.learning_curve: LearningCurve | None = None
         self.reason: str | None = None
         self.first_step = self.own_step
         # An evaluation belongs to where the run has come to; a fit says where it begins once a checkpoint is restored.

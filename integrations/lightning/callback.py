@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from barograph.guard import guarded
@@ -15,6 +15,7 @@ from barograph.integrations.lightning.evaluation import Evaluation
 from barograph.integrations.lightning.final import final_weights
 from barograph.integrations.lightning.inside import Inside
 from barograph.integrations.lightning.layers import Shapes
+from barograph.integrations.lightning.learning import LearningCurve
 from barograph.integrations.lightning.logger import BarographLogger
 from barograph.integrations.lightning.regularization import describe_regularization
 from barograph.integrations.lightning.shadow import Shadow
@@ -33,7 +34,9 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     validation and test set to keep as a table at every evaluation: always its first ones, with label, prediction and
     score; see Evaluation for where predictions are found. copy_checkpoints: whether checkpoints are kept in the store;
     otherwise path, score and hash of content are recorded. every_rank: whether processes other than the first record
-    what the module logs, too. The other arguments are those of `barograph.init`, for a run that is made.
+    what the module logs, too. learning_curve: shares of the training rows, such as (0.1, 0.3), to train on again at
+    the end of a fit; the scores stand at the number of rows as their step, see LearningCurve. The other arguments are
+    those of `barograph.init`, for a run that is made.
 
     The step is Lightning's own for loggers: optimiser steps, however many optimisers there are. What the module logs
     with `self.log` is recorded when and as Lightning hands it to loggers, also with `logger=False`, and a device is not
@@ -48,13 +51,17 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         log_predictions: int = 0,
         copy_checkpoints: bool = False,
         every_rank: bool = False,
+        learning_curve: Sequence[float] = (),
         **arguments: Any,
     ) -> None:
         super().__init__(run, **arguments)
+        if not all(0 < share < 1 for share in learning_curve):
+            raise ValueError(f"learning_curve must be shares of the data between 0 and 1, got {learning_curve}")
         self.watch = watch
         self.log_predictions = log_predictions
         self.copy_checkpoints = copy_checkpoints
         self.every_rank = every_rank
+        self.learning_curve = learning_curve
         self._call: Call | None = None
         self._loaded: dict[str, Any] = {}
 
@@ -272,12 +279,15 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     @guarded
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """The fit, validation, test or prediction is over: close the run if this callback made it."""
-        call, self._call = self._call, None
+        call = self._call
         if call is None:
             return
         call.close()
         if call.is_first_rank and not call.is_fit:
             call.note_end()
+        if call.learning_curve is not None:
+            call.learning_curve.write(trainer, pl_module, call.step)
+        self._call = None
         self.attachment.end("finished", call.reason)
 
     @guarded
@@ -289,10 +299,11 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         if call is None:
             return
         call.close()
+        has_ended = call.reason is not None  # and a callback's last hook or a learning curve came to grief
         status, call.reason = status_of(exception)
         kind = type(exception).__name__
         call.run.event("exception", type=kind, message=str(exception), step=call.step, epoch=trainer.current_epoch)
-        if call.is_first_rank:
+        if call.is_first_rank and not has_ended:
             call.note_end()
         self.attachment.end(status, kind, exception)
 
@@ -319,6 +330,8 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         if call.is_first_rank and (call.is_fit or not run.fits):  # an evaluation after a fit changes nothing about it
             run.log_config(describe_setup(trainer, module))
             run.log_config({"regularization": describe_regularization(trainer, module)})
+            if call.is_fit and self.learning_curve:
+                call.learning_curve = LearningCurve(trainer, module, run, self.learning_curve)
             call.shapes = Shapes(module, run)
 
     def _agree_on_run(self, trainer: Any) -> Run | None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DistributedSampler, SequentialSampler
 from torch.utils.data.dataloader import _InfiniteConstantSampler
@@ -15,6 +12,7 @@ from torch.utils.data.dataloader import _InfiniteConstantSampler
 from barograph.guard import guarded
 from barograph.integrations.lightning.data import LABELS, flattened, length, part_name, split_batch
 from barograph.integrations.lightning.pace import count_samples
+from barograph.integrations.lightning.randomness import same_randomness
 from barograph.integrations.lightning.results import Results
 from barograph.integrations.lightning.shadow import ForwardHook
 from barograph.predictions import prediction_table
@@ -102,7 +100,7 @@ class Evaluation:
         if step.__module__.endswith("core.module"):
             return None
         several = (loader_index,) if len(self._loaders) > 1 else ()
-        with _same_randomness():
+        with same_randomness():
             return self._module.predict_step(batch, batch_index, *several)
 
 
@@ -170,16 +168,3 @@ def _among(value: Any, names: tuple[str, ...]) -> torch.Tensor | None:
     if not isinstance(value, Mapping):
         return None
     return next((one for name in names if isinstance(one := value.get(name), torch.Tensor)), None)
-
-
-@contextmanager
-def _same_randomness() -> Iterator[None]:
-    """Put every generator back to where it was."""
-    python, numbers = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numbers)

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from barograph.cli import artifacts, commands, data, diff, reproduce, scan
+from barograph.cli import artifacts, commands, data, diff, reproduce, scan, showing
 from barograph.errors import BarographError
 from barograph.version import __version__
 
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     ls.add_argument("--limit", type=int, default=50, metavar="N", help="at most N runs (default 50; 0: all)")
     ls.add_argument("--children", action="store_true", help="also runs that are parts of another run")
 
-    show = command("show", "Show one run: settings, metrics, events, how it ended.", commands.show)
+    show = command("show", "Show one run: settings, metrics, events, how it ended.", showing.show)
     show.add_argument("name", metavar="RUN", help="id, name or unique beginning of either")
     show.add_argument("--all", action="store_true", help="every metric, setting and event")
 

@@ -7,43 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from barograph.capture.redaction import redact_text
+from barograph.keys import best_of, is_telling
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ROWS = 12
-_UNSHOWN = (
-    "system/", "gpu/", "time/", "throughput/", "gradients/", "weights/", "updates/", "activations/", "importance/",
-    "coef/", "momentum/", "weight_decay/", "optimizer/", "trees/", "shap/", "iteration/", "fit/", "search/fold/",
-)  # fmt: skip
-_POSITIONS = ("epoch", "batch", "samples", "rows")
-_RISING = (
-    "acc", "auc", "f1", "precision", "recall", "r2", "score", "iou", "map", "dice", "bleu", "rouge", "reward", "return",
-    "psnr", "ssim", "ndcg", "kappa", "mcc", "average_precision", "throughput", "top",
-)  # fmt: skip
 _TRACEBACK_LIMIT = 64 * 1024  # characters, the end of it
 _MESSAGE_LIMIT = 4096
-
-
-def is_better_high(key: str) -> bool:
-    """Whether more is better of a metric, going by its name: accuracies and scores, but not losses and errors."""
-    words = key.lower().replace("-", "_").replace("/", "_").split("_")
-    if any(word.endswith(("loss", "error", "err")) for word in words):
-        return False
-    return any(word.startswith(rising) for word in words for rising in _RISING)
-
-
-def is_telling(key: str) -> bool:
-    """Whether a metric tells how good a training was, and not where it stands or what goes on inside and around it."""
-    return not key.startswith(_UNSHOWN) and key.rpartition("/")[2] not in _POSITIONS
-
-
-def best_of(key: str, numbers: Any) -> tuple[float | None, int | None]:
-    """The best value of a metric and its step; none for a learning rate or an epoch, of which no value is best.
-
-    numbers: anything with min, min_step, max and max_step.
-    """
-    if key in _POSITIONS or key.startswith("lr/"):
-        return None, None
-    return (numbers.max, numbers.max_step) if is_better_high(key) else (numbers.min, numbers.min_step)
 
 
 def sparkline(values: Sequence[float], width: int = 16) -> str:

@@ -4,21 +4,8 @@ import math
 
 import pytest
 
-from barograph.closing import closing_lines, describe_error, duration_text, is_better_high, loss_line, sparkline
+from barograph.closing import closing_lines, describe_error, duration_text, loss_line, sparkline
 from barograph.journal.summary import MetricSummary
-
-
-@pytest.mark.parametrize(
-    ("key", "is_high"),
-    [
-        ("val/accuracy", True), ("train/acc", True), ("auc", True), ("test/f1_score", True), ("r2", True),
-        ("val/loss", False), ("logloss", False), ("valid/mlogloss", False), ("rmse", False), ("error", False),
-        ("accuracy_loss", False), ("reward", True),
-    ],
-)  # fmt: skip
-def test_names_tell_whether_more_is_better(key: str, is_high: bool) -> None:
-    """Scores rise, losses and errors fall."""
-    assert is_better_high(key) == is_high
 
 
 def test_a_sparkline_shows_rise_fall_and_nan() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from barograph.cli.printing import ago, json_ready, number, print_json, print_line, print_table, visible
 from barograph.cli.showing import lasted, overview
-from barograph.closing import is_telling
 from barograph.errors import BarographError
+from barograph.keys import is_telling
 from barograph.reading import RunView, open_store
 from barograph.store.layout import find_store
 

@@ -12,13 +12,13 @@ from typing import Any
 from barograph.cli.artifacts import ARTIFACT_HEAD, artifact_json, artifact_rows
 from barograph.cli.data import overlap_lines, summary_row
 from barograph.cli.printing import ago, flatten, number, print_json, print_line, print_table, visible
-from barograph.closing import best_of, duration_text, is_telling, sparkline
+from barograph.closing import duration_text, sparkline
+from barograph.keys import best_of, is_inside, is_telling
 from barograph.reading import RunView, open_store
 
 _ROWS = 40  # of one table without --all
 _SETTINGS = 24  # of them
 _DEEP = 2  # levels
-_INSIDE = ("weights/", "gradients/", "updates/", "activations/")
 
 
 def show(call: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def show(call: argparse.Namespace) -> int:
         print_line(f"  {visible(line)}")
     limit = sys.maxsize if call.all else _ROWS
     keys = [key for key in view.metrics() if call.all or not key.startswith(("system/", "gpu/"))]
-    inner = [] if call.all else [key for key in keys if key.startswith(_INSIDE) and key.count("/") > 1]
+    inner = [] if call.all else [key for key in keys if is_inside(key) and key.count("/") > 1]
     keys = sorted(set(keys) - set(inner), key=lambda key: (not is_telling(key) or key.startswith("lr/"), key))
     _print_part(
         "metrics",

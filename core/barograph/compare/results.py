@@ -9,18 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from barograph.closing import best_of, is_better_high, is_telling
+from barograph.keys import best_of, is_better_high, is_telling
 from barograph.reading import Metric, RunView
 from barograph.store.digest import Statistics
 
 from .uncertainty import welch_interval
-
-# What goes on inside a model, on whichever steps a budget of time let it be looked at: no value of it is better.
-INSIDE = (
-    "gradients/", "weights/", "updates/", "activations/", "momentum/", "optimizer/", "trees/", "importance/", "coef/",
-    "components/", "model/",
-)  # fmt: skip
-_SET = ("lr", "learning_rate", "step")  # logged, but chosen by a person: no value of them is best
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +62,7 @@ class Result:
 def results_of(before: Sequence[RunView], after: Sequence[RunView], *, every: bool = False) -> list[Result]:
     """The metrics that both sides have; only those that tell how good a training was, unless every one is asked for."""
     keys = [set.intersection(*(set(view.metrics()) for view in side)) for side in (before, after)]
-    return [
-        _result(key, before, after)
-        for key in sorted(keys[0] & keys[1])
-        if every or (is_telling(key) and not key.startswith(INSIDE))
-    ]
+    return [_result(key, before, after) for key in sorted(keys[0] & keys[1]) if every or is_telling(key)]
 
 
 def has_the_same_points(one: Metric, other: Metric) -> bool:
@@ -130,8 +119,6 @@ class _Curve:
 
     @property
     def best(self) -> float | None:
-        if self.key.rpartition("/")[2] in _SET or self.key.startswith(INSIDE):
-            return None
         statistics = Statistics.of(self.metric.steps, self.metric.times, self.metric.values)
         return best_of(self.key, statistics)[0]
 

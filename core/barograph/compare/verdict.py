@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from barograph.closing import is_telling
+from barograph.keys import is_inside, is_measured, is_telling
 from barograph.reading import Metric, RunView
 
 from .causes import Cause, causes_of
-from .results import INSIDE, first_difference
+from .results import first_difference
 
-# What a clock or the machine decides is different every time.
-_MEASURED = ("time/", "system/", "gpu/", "throughput/")
-_MEASURED_WORDS = frozenset(
-    "time times seconds secs sec ms duration elapsed eta latency throughput fps speed walltime timestamp".split()
-)
 _OVER = ("finished", "failed", "interrupted", "killed")
 
 
@@ -119,12 +114,6 @@ def judge(before: RunView, after: RunView) -> Verdict:
     return verdict
 
 
-def is_measured(key: str) -> bool:
-    """Whether a clock or the machine decides a metric, going by its name."""
-    words = key.lower().replace("/", "_").replace("-", "_").split("_")
-    return key.startswith(_MEASURED) or not _MEASURED_WORDS.isdisjoint(words) or key.lower().endswith("_per_s")
-
-
 def _obstacle(before: RunView, after: RunView) -> str | None:
     for view in (before, after):
         if view.status not in _OVER:
@@ -156,7 +145,7 @@ def _partings(before: RunView, after: RunView, verdict: Verdict) -> Iterator[tup
         keys_compared += 1
         for rank in before.ranks:
             one, other = _points(before, key, rank), _points(after, key, rank)
-            if key.startswith(INSIDE):
+            if is_inside(key):
                 one, other = _at_common_steps(one, other)
             points += min(len(one), len(other))
             parting = _parting(key, rank, one, other)
@@ -196,7 +185,7 @@ def _in_order(parting: tuple[int, float, Divergence]) -> tuple[int, bool, float,
     divergence = parting[2]
     return (
         divergence.rank,
-        not is_telling(divergence.metric) or divergence.metric.startswith(INSIDE),
+        not is_telling(divergence.metric),
         *parting[1:2],
         divergence.metric,
     )

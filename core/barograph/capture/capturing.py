@@ -120,8 +120,10 @@ class Capturing:
         self._watch()
 
     def _watch(self) -> None:
-        while not self._pace.is_hurried:
+        is_last = False
+        while not is_last:
             self._pace.wait(_LOOK_AGAIN_S)
+            is_last = self._pace.is_hurried  # at what was imported while the rest was told, too
             for look in self._looks:
                 self._attempt(functools.partial(self._look, look))
 

@@ -9,7 +9,7 @@ from barograph.reading import RunView
 
 from .captured import Captured, WorkingCopy
 from .change import CODE, SURROUNDING, Change
-from .repository import GitError, Repository
+from .repository import GitError, Repository, git, holder_of
 
 _MOST_FILES = 1_000
 _MOST_LETTERS = 1 << 20  # of one file's difference
@@ -78,11 +78,32 @@ def _source_changes(old: Captured, new: Captured, has_trees: bool) -> list[Chang
         if before.get(path) == after.get(path):
             continue
         kind = "changed" if path in before and path in after else "removed" if path in before else "added"
-        if kind != "changed" and (has_trees or not (old.has_all_sources and new.has_all_sources)):
+        if kind != "changed" and not (old.has_all_sources and new.has_all_sources):
             continue
+        if kind != "changed" and has_trees and _is_known(path, *((old, new) if path in before else (new, old))):
+            continue  # what git says of it is said
         texts = old.text(before.get(path)), new.text(after.get(path))
         changes.append(Change("code", path, kind, None, None, CODE, unified(path, *texts)))
     return changes
+
+
+def _is_known(path: str, captured: Captured, *others: Captured) -> bool:
+    """Whether git keeps a file of a run, or cannot say: not so one that it ignores, which was imported all the same."""
+    copy = captured.copy
+    if copy is None:
+        return True
+    roots = [one.copy.root for one in (captured, *others) if one.copy is not None]
+    try:
+        if any(path.startswith(f"{name}/") for name in copy.submodules()) or path in copy.untracked():
+            return True
+        if f"\n+++ b/{path}\n".encode() in copy.patch():
+            return True
+        commit = copy.commit
+        return bool(
+            commit and git(holder_of(roots, [commit]), "ls-tree", "--name-only", commit, "--", f":(literal){path}")
+        )
+    except (GitError, StoreError, OSError):
+        return True
 
 
 def _typed_changes(old: Captured, new: Captured) -> list[Change]:

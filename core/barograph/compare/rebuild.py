@@ -15,6 +15,7 @@ from .surroundings import Surroundings
 
 CODE_NAME, OUTSIDE_NAME, WORK_NAME = "code", "outside", "work"
 NOTEBOOK_NAME = "notebook_cells.py"
+_MOST_NAMED = 6
 
 
 class RebuildError(BarographError):
@@ -67,6 +68,10 @@ def rebuild(captured: Captured, into: Path, surroundings: Surroundings) -> Rebui
             notes.append("the code is that of the imported modules, as they were captured")
         elif not captured.typed() and not _is_installed(captured):
             raise RebuildError("nothing of its code was captured.")
+    unknown = {path: digest for path, digest in captured.sources().items() if not os.path.lexists(root / path)}
+    if unknown:  # such as files that git ignores
+        _lay_out(captured, unknown, root)
+        notes.append(f"with imported modules that git does not know: {', '.join(sorted(unknown)[:_MOST_NAMED])}")
     outside = captured.outside()
     _lay_out(captured, outside, into / OUTSIDE_NAME)
     if cells := captured.cells():
@@ -98,16 +103,17 @@ def _check_out(copy: WorkingCopy, root: Path, repositories: list[str | None], no
     """The commit, the changes on it, the new files, and the submodules inside."""
     if copy.commit is None:
         git(str(root), "init", "--quiet")
-        holder = None
+        holder, endings = None, []
     else:
         holder = holder_of(repositories, [copy.commit])
         # --shared: the old objects are read where they are, even those that no branch reaches any more
         git(holder, "clone", "--quiet", "--shared", "--no-checkout", "--template=", ".", str(root.resolve()))
-        git(str(root), "checkout", "--quiet", "--detach", copy.commit)
+        endings = _line_endings(holder)
+        git(str(root), *endings, "checkout", "--quiet", "--detach", copy.commit)
         notes.append(f"the code is commit {copy.commit[:12]} of {holder}")
     patch = copy.patch()
     if patch.strip():
-        git(str(root), "apply", "--whitespace=nowarn", "-", given=patch)
+        git(str(root), *endings, "apply", "--whitespace=nowarn", "-", given=patch)
         notes.append("with the changes that were not committed")
     for path, data in copy.untracked().items():
         write_below(root, path, data)
@@ -117,6 +123,20 @@ def _check_out(copy: WorkingCopy, root: Path, repositories: list[str | None], no
             continue
         place.mkdir(parents=True, exist_ok=True)
         _check_out(inner, place, [inner.root, f"{holder}/{path}" if holder else None], notes)
+
+
+def _line_endings(holder: str) -> list[str]:
+    """The options that give a file the line ends that its repository, or else its user, wants."""
+    options = []
+    for name in ("core.autocrlf", "core.eol"):
+        for scope in ("--local", "--global"):
+            try:
+                value = git(holder, "config", scope, "--get", name).decode("utf-8", "replace").strip()
+            except GitError:  # it is not set there
+                continue
+            options += ["-c", f"{name}={value}"]
+            break
+    return options
 
 
 def _repositories(copy: WorkingCopy) -> list[str | None]:

@@ -35,6 +35,8 @@ def command_of(captured: Captured, rebuilt: Rebuilt) -> list[str]:
         return _notebook(captured, rebuilt)
     if kind == "interactive":
         raise RerunError("it was typed at a prompt, and what is typed there is not captured.")
+    if kind == "stdin":
+        raise RerunError("it was read from standard input, which is not captured.")
     if not isinstance(command, list) or len(command) < 2:
         raise RerunError("its command was not captured.")
     given = [rebuilt.moved(str(argument)) for argument in command[1:]]

@@ -44,6 +44,18 @@ def test_a_change_that_was_committed_in_between_is_none(project: Project) -> Non
     assert _kinds(before, project.train()) == {"commit": "changed"}
 
 
+def test_a_module_that_git_ignores_is_seen_to_go(project: Project) -> None:
+    """Imported once and then not there any more; a file that git keeps and that one run did not import is none."""
+    project.write(".gitignore", "*.csv\n*.bin\nextra.py\n")
+    project.write("extra.py", "MORE = 1\n")
+    project.write("kept.py", "KEPT = 1\n")
+    project.replace("train.py", "import sys", "import sys\nif '--kept' in sys.argv: import kept")
+    project.commit()
+    before = project.train("--kept")
+    (project.path / "extra.py").unlink()
+    assert _kinds(before, project.train()) == {"extra.py": "removed"}
+
+
 def test_without_the_repository_the_sources_tell(project: Project) -> None:
     """And what cannot be known is said."""
     before = project.train()

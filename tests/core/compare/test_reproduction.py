@@ -60,6 +60,37 @@ def test_the_captured_sources_do_where_the_repository_is_gone(project: Project) 
     assert _kind(_again(project, view)) == "identical"
 
 
+def test_a_module_that_git_ignores_is_part_of_the_code(project: Project) -> None:
+    """It was imported, so it was captured; a commit alone would lack it."""
+    project.write(".gitignore", "*.csv\n*.bin\nextra.py\n")
+    project.write("extra.py", "MORE = 1\n")
+    project.replace("train.py", "    import extra", "    import extra\n    rate_of_old = extra.MORE")
+    project.commit()
+    view = project.train()
+    (project.path / "extra.py").unlink()
+    found = _again(project, view)
+    assert _kind(found) == "identical"
+    assert (found.folder / "code" / "extra.py").read_text() == "MORE = 1\n"
+
+
+def test_the_ends_of_lines_are_those_of_the_repository(project: Project) -> None:
+    """Where it has them written anew when files are checked out."""
+    subprocess.run(["git", "config", "core.autocrlf", "true"], cwd=project.path, check=True)
+    (project.path / "settings.txt").write_bytes(b"one\r\ntwo\r\n")
+    project.commit()
+    (project.path / "settings.txt").write_bytes(b"one\r\nthree\r\n")
+    found = _again(project, project.train())
+    assert (found.folder / "code" / "settings.txt").read_bytes() == b"one\r\nthree\r\n"
+
+
+def test_a_program_from_standard_input_is_not_started_again(project: Project) -> None:
+    """Nobody kept it, and it is said so."""
+    script = "import barograph\nwith barograph.init(quiet=True) as run:\n    run.log({'loss': 1.0})\n"
+    subprocess.run([sys.executable, "-"], input=script.encode(), cwd=project.path, check=True)
+    (view,) = project.store.runs()
+    assert "standard input" in _kind(_again(project, view))
+
+
 def test_a_generator_that_was_not_seeded_is_named(make_project: Any) -> None:
     """The first point that parts, and the generator whose states were never the same."""
     project = make_project({"np.random.seed(seed)": ""})

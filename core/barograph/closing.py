@@ -8,6 +8,7 @@ from typing import Any
 
 from barograph.capture.redaction import redact_text
 from barograph.keys import best_of, is_telling
+from barograph.voice import visible
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ROWS = 12
@@ -76,14 +77,18 @@ def describe_error(error: BaseException | None) -> dict[str, str] | None:
         return None
     try:
         lines = "".join(traceback.format_exception(error))
-        message = str(error)
     except Exception:  # noqa: BLE001  # an exception whose own text fails
-        lines, message = "", "<unprintable>"
-    return {
-        "type": type(error).__name__,
-        "message": redact_text(message[:_MESSAGE_LIMIT]),
-        "traceback": redact_text(lines[-_TRACEBACK_LIMIT:]),
-    }
+        lines = ""
+    return {**name_error(error), "traceback": redact_text(lines[-_TRACEBACK_LIMIT:])}
+
+
+def name_error(error: BaseException) -> dict[str, str]:
+    """Type and message alone, as the event "exception" has them."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001  # as above
+        message = "<unprintable>"
+    return {"type": type(error).__name__, "message": redact_text(message[:_MESSAGE_LIMIT])}
 
 
 _HEAD = ("metric", "curve", "last", "best", "at step")
@@ -99,7 +104,7 @@ def _terminal_width() -> int:
 def _row(key: str, numbers: Any) -> tuple[str, ...]:
     best, step = best_of(key, numbers)
     return (
-        key.encode("unicode_escape").decode() if not key.isprintable() else key,
+        visible(key),
         sparkline(numbers.spark),
         f"{numbers.last:.6g}",
         "" if best is None else f"{best:.6g}",

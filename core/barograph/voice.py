@@ -1,10 +1,14 @@
 """The one voice of Barograph on the terminal: a few lines on stderr, and warnings that can never stop a training."""
 
 import os
+import re
 import select
 import sys
 import warnings
 from collections.abc import Iterable
+
+# Control characters, direction overrides and lone surrogates: what would move a terminal's cursor or hide text.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class BarographWarning(UserWarning):
@@ -29,6 +33,11 @@ def warn(message: str) -> None:
         _write(f"{text}\n")
     except Exception:  # noqa: BLE001  # a user's showwarning may raise anything, and stderr may be gone
         pass
+
+
+def visible(text: object) -> str:
+    """Any text with its control characters escaped, so that it cannot play tricks on a terminal."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
 
 
 def _levels_to_user() -> int:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from barograph.artifacts.artifact import Artifact
-from barograph.cli.printing import print_json, print_line, print_table, visible
+from barograph.cli.printing import print_json, print_line, print_table
 from barograph.reading import open_store
 from barograph.reading.lineage import Branch, Node
 from barograph.store.collecting import GRACE_S
 from barograph.store.trash import TRASH_NAME
+from barograph.voice import visible
 
 _ROWS = 40
 _DIGITS = 12  # of a digest, enough to ask for it again

@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from barograph.cli.printing import ago, json_ready, number, print_json, print_line, print_table, visible
+from barograph.cli.printing import ago, json_ready, number, print_json, print_line, print_table
 from barograph.cli.showing import lasted, overview
 from barograph.errors import BarographError
 from barograph.keys import is_telling
 from barograph.reading import RunView, open_store
 from barograph.store.layout import find_store
+from barograph.voice import visible
 
 _TAIL_EVERY_S = 0.5
 _PROGRESS_AFTER_S = 1.0

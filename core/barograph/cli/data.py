@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-from barograph.cli.printing import number, print_json, print_line, print_table, visible
+from barograph.cli.printing import number, print_json, print_line, print_table
 from barograph.data.sketch import Overlap
 from barograph.reading import open_store
 from barograph.reading.datasets import DatasetView
+from barograph.voice import visible
 
 _FEATURES = 20  # of one dataset, without --all
 _CLASSES = 12

@@ -2,20 +2,13 @@
 
 import json
 import math
-import re
 import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# Control characters, direction overrides and lone surrogates: what would move a terminal's cursor or hide text.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: object) -> str:
-    """Any text with its control characters escaped, so that it cannot play tricks on a terminal."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
+from barograph.voice import visible
 
 
 def print_line(text: str = "") -> None:

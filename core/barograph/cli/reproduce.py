@@ -6,11 +6,12 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
-from barograph.cli.printing import print_json, print_line, visible
+from barograph.cli.printing import print_json, print_line
 from barograph.compare.layout import told_apart
 from barograph.compare.reproduction import reproduce
 from barograph.compare.verdict import Verdict, judge
 from barograph.reading import open_store
+from barograph.voice import visible
 
 _MOST_NAMED = 6
 EPILOG = """exit status: 0 identical; 1 it differs; 2 not comparable, or it could not be run again.

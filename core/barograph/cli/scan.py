@@ -6,11 +6,12 @@ import argparse
 import time
 from collections.abc import Callable
 
-from barograph.cli.printing import print_json, print_line, print_table, visible
+from barograph.cli.printing import print_json, print_line, print_table
 from barograph.cli.scanning import Scan
 from barograph.errors import StoreError
 from barograph.reading import open_store
 from barograph.store.layout import find_store
+from barograph.voice import visible
 
 
 def declare(command: Callable[[str, str, object], argparse.ArgumentParser]) -> None:

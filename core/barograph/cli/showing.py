@@ -11,10 +11,11 @@ from typing import Any
 
 from barograph.cli.artifacts import ARTIFACT_HEAD, artifact_json, artifact_rows
 from barograph.cli.data import overlap_lines, summary_row
-from barograph.cli.printing import ago, flatten, number, print_json, print_line, print_table, visible
+from barograph.cli.printing import ago, flatten, number, print_json, print_line, print_table
 from barograph.closing import duration_text, sparkline
 from barograph.keys import best_of, is_inside, is_telling
 from barograph.reading import RunView, open_store
+from barograph.voice import visible
 
 _ROWS = 40  # of one table without --all
 _SETTINGS = 24  # of them

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from barograph.reading import RunView
+from barograph.voice import visible
 
 from .change import Change, short
 from .difference import Difference
@@ -18,12 +19,7 @@ _WIDEST = 40
 
 def lines_of(difference: Difference, *, every: bool = False) -> list[str]:
     """The lines of a difference, free of control characters. every: also what is the same, and whole patches."""
-    return [printable(line).rstrip() for line in _lines(difference, every)]
-
-
-def printable(text: str) -> str:
-    """A text whose control characters are shown instead of sent."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text.expandtabs(4))
+    return [visible(line.expandtabs(4)).rstrip() for line in _lines(difference, every)]
 
 
 def title(side: Sequence[RunView]) -> str:

@@ -13,7 +13,6 @@ from xgboost.callback import TrainingCallback
 
 from barograph.arguments import check_count, check_shares
 from barograph.attachment import Attachment
-from barograph.errors import StoreError
 from barograph.guard import guarded
 from barograph.integrations.xgboost import keeping
 from barograph.integrations.xgboost.call import Call, find_call
@@ -34,7 +33,6 @@ from barograph.integrations.xgboost.rounds import History, Rounds
 from barograph.integrations.xgboost.stopping import early_stoppings, rules
 from barograph.integrations.xgboost.watching import Watch
 from barograph.run import Run
-from barograph.values import readable
 
 if TYPE_CHECKING:
     from barograph.reading import RunView
@@ -90,13 +88,9 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     def view(self) -> RunView | None:
         """The run as a reader sees it now, whichever process has written it; None if there is none yet."""
-        from barograph.reading import open_store  # a training need not load it
+        from barograph.reading import find_run  # a training need not load it
 
-        place = self._attachment.place
-        try:
-            return None if place is None else open_store(place[0]).run(place[1])
-        except StoreError:
-            return None
+        return find_run(self._attachment.place)
 
     def before_training(self, model: Any) -> Any:
         """Find or make the run; record parameters, configuration and data."""
@@ -270,11 +264,12 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         fit, self._fit = self._fit, None
         if fit is None:
             return
-        kind = type(error).__name__
+        from barograph.closing import name_error  # a training that does not fail need not load it
+
         is_interrupt = isinstance(error, KeyboardInterrupt)
-        fit.run.event("exception", type=kind, message=readable(error), step=fit.last_step + 1)
+        fit.run.event("exception", **name_error(error), step=fit.last_step + 1)
         self._close_fit(fit, "interrupted" if is_interrupt else "exception")
-        self._attachment.end("interrupted" if is_interrupt else "failed", kind, error)
+        self._attachment.end("interrupted" if is_interrupt else "failed", type(error).__name__, error)
 
     def _close_fit(self, fit: _Fit, reason: str) -> None:
         if fit.watch is not None:

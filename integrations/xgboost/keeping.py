@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import xgboost
 from xgboost import Booster, DMatrix
 
 from barograph.integrations.xgboost.call import Call
+from barograph.models import keep_model
 from barograph.run import Run
 
 # What was described, of matrices that still exist: their content stays as it is, and reading it copies it.
@@ -39,16 +38,19 @@ def log_weights(run: Run, raws: Sequence[bytes | bytearray], step: int) -> None:
 def log_model(run: Run, raw: bytes | bytearray, booster: Booster, step: int) -> None:
     """Keep the model as the artifact "model", in the file format that `Booster.load_model` reads.
 
-    Whatever its size it is copied into the store: nobody else keeps this file. raw: what save_raw("ubj") gave.
+    raw: what save_raw("ubj") gave.
     """
-    with tempfile.TemporaryDirectory(prefix="barograph-") as folder:
-        path = Path(folder) / "model.ubj"
-        path.write_bytes(raw)
-        metadata = {
-            "framework": "xgboost",
-            "version": xgboost.__version__,
-            "rounds": booster.num_boosted_rounds(),
-            "features": booster.num_features(),
-            **{name: value for name in ("best_iteration", "best_score") if (value := booster.attr(name)) is not None},
-        }
-        run.log_artifact(path, "model", "model", copy=True, metadata=metadata, step=step)
+    about = {
+        "rounds": booster.num_boosted_rounds(),
+        "features": booster.num_features(),
+        **{name: value for name in ("best_iteration", "best_score") if (value := booster.attr(name)) is not None},
+    }
+    keep_model(
+        run,
+        lambda path: path.write_bytes(raw),
+        "model.ubj",
+        framework="xgboost",
+        version=xgboost.__version__,
+        about=about,
+        step=step,
+    )

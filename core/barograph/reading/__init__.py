@@ -9,7 +9,7 @@ from .histogram import Histogram
 from .lineage import Lineage
 from .metric import Metric
 from .records import Event, Image, Table, Text
-from .store import Store, open_store
+from .store import Store, find_run, open_store
 from .view import RunError, RunView
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "Store",
     "Table",
     "Text",
+    "find_run",
     "open_store",
 ]

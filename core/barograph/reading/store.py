@@ -38,6 +38,14 @@ def open_store(path: str | os.PathLike[str] | None = None) -> Store:
     return Store(find_store(path))
 
 
+def find_run(place: tuple[str, str] | None) -> RunView | None:
+    """The run at a place (its store and id), as it is now, whichever process writes it; None if it is not there yet."""
+    try:
+        return None if place is None else open_store(place[0]).run(place[1])
+    except StoreError:
+        return None
+
+
 class Store:
     """The runs of a store, and what can be asked about all of them at once.
 

@@ -15,15 +15,9 @@ from typing import Any
 
 import xxhash
 
+from barograph.capture.environment import DETERMINISM_VARIABLES, THREAD_VARIABLES
 from barograph.capture.redaction import redact_text
 
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-)  # fmt: skip
-_DETERMINISM_VARIABLES = (
-    "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC",
-    "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS",
-)  # fmt: skip
 # torch seeds its generators with 64 random bits where nobody else does; a person's seed is a small number.
 _SMALL_SEED = 2**32
 
@@ -119,7 +113,7 @@ def _seeds() -> _Facts:
 
 
 def _switches() -> _Facts:
-    for name in _DETERMINISM_VARIABLES:
+    for name in DETERMINISM_VARIABLES:
         yield name, functools.partial(_variable, name)
     yield "hash_randomization", lambda: bool(sys.flags.hash_randomization)
     torch = sys.modules.get("torch")
@@ -144,7 +138,7 @@ def _switches() -> _Facts:
 
 
 def _threads() -> _Facts:
-    for name in _THREAD_VARIABLES:
+    for name in THREAD_VARIABLES:
         yield name, functools.partial(_variable, name)
     yield "cores", lambda: len(os.sched_getaffinity(0))
     torch = sys.modules.get("torch")

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from xgboost import Booster, DMatrix
 
+from barograph.results import are_whole, results_of_classes, results_of_values
+
 _Array = NDArray[Any]
 _SHARE = 0.003  # of the training's time
 _ROW_S, _TREE_S = (
     100e-9,
     20e-9,
 )  # what a row costs, and what it costs in each tree of depth 10; CPU of one core, measured
-_LEAST = 1e-15  # a probability, for its logarithm
 
 
 def affordable_results(
@@ -58,12 +59,7 @@ def results(booster: Booster, data: DMatrix, objective: str) -> dict[str, float]
     outputs = booster.predict(data)
     if is_class:
         return _of_classes(labels.astype(np.int64), outputs, weights, objective)
-    return _of_numbers(labels, outputs.reshape(labels.shape), weights) if outputs.size == labels.size else {}
-
-
-def are_whole(values: _Array) -> bool:
-    """Whether floats are whole numbers, such as classes."""
-    return bool((np.floor(values) == values).all())
+    return results_of_values(labels, outputs.reshape(labels.shape), weights) if outputs.size == labels.size else {}
 
 
 def _of_classes(labels: _Array, outputs: _Array, weights: _Array, objective: str) -> dict[str, float]:
@@ -76,27 +72,4 @@ def _of_classes(labels: _Array, outputs: _Array, weights: _Array, objective: str
         said = (outputs > 0).astype(np.int64)
     else:
         said = outputs.astype(np.int64)
-    is_right = said == labels
-    f1 = _f1(labels, said, weights, is_binary=objective.startswith("binary:"))
-    found = {"accuracy": float(np.average(is_right, weights=weights)), "f1": f1}
-    if likelihood is not None:
-        found["log_loss"] = float(np.average(-np.log(np.maximum(likelihood, _LEAST)), weights=weights))
-    return found
-
-
-def _f1(labels: _Array, said: _Array, weights: _Array, is_binary: bool) -> float:
-    count = max(2, int(labels.max()) + 1, int(said.max()) + 1)
-    right = np.bincount(labels[labels == said], weights[labels == said], count)
-    both = np.bincount(labels, weights, count) + np.bincount(said, weights, count)
-    scores = 2 * right / np.where(both, both, 1)
-    return float(scores[1] if is_binary else scores[both > 0].mean())
-
-
-def _of_numbers(labels: _Array, said: _Array, weights: _Array) -> dict[str, float]:
-    errors = (said - labels).astype(np.float64)
-    spread = np.average((labels - np.average(labels, axis=0, weights=weights)) ** 2, axis=0, weights=weights)
-    squares = np.average(errors**2, axis=0, weights=weights)
-    found = {"mae": float(np.average(np.abs(errors), axis=0, weights=weights).mean()), "mse": float(squares.mean())}
-    if (spread > 0).all():
-        found["r2"] = float((1 - squares / spread).mean())
-    return found
+    return results_of_classes(labels, said, weights, likelihood, is_binary=objective.startswith("binary:"))

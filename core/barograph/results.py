@@ -1,0 +1,126 @@
+"""How good predictions are in the figures that everybody knows: accuracy, F1, log loss; MAE, MSE, R2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Array = NDArray[Any]
+_SUM_TOLERANCE = 1e-2  # of probabilities in half precision
+_LEAST = 1e-15  # a probability, for its logarithm
+
+
+@np.errstate(all="ignore")  # of numbers that are infinite or nearly so, the figures are so, too
+def results(
+    labels: _Array,
+    outputs: _Array,
+    weights: _Array | None = None,
+    *,
+    are_scores: bool = False,
+    are_values: bool = False,
+) -> dict[str, float]:
+    """The figures of a model's outputs by name, told from what they look like; empty where that tells nothing.
+
+    Classes are told by whole labels, one a row, beside two or more outputs a row; by labels of a single 1 beside as
+    many outputs; or by labels of 0 and 1 beside one output. Rows whose label is none of the classes, such as padding,
+    do not count. Other labels of the shape of the outputs are values; several of 0 and 1 a row are neither.
+    weights: shape (n,), what rows count; default 1. are_scores: whether the outputs are known to be scores before a
+    softmax or sigmoid; otherwise they are taken for that where they are no probabilities. are_values: whether both are
+    known to be values, whatever they look like.
+    """
+    labels, outputs = _column(labels), _column(outputs)
+    if not labels.ndim or labels.shape[:1] != outputs.shape[:1] or not outputs.size or outputs.dtype.kind in "OSUMmc":
+        return {}
+    if outputs.dtype.kind != "f" or outputs.dtype.itemsize < 4:  # bfloat16 is of no kind that numpy knows
+        outputs = outputs.astype(np.float32)
+    if labels.dtype.kind not in "biuf" or np.isnan(outputs).any() or np.isnan(labels).any():
+        return {}
+    weights = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+    if are_values and labels.shape == outputs.shape and weights.sum() > 0:
+        return results_of_values(labels, outputs, weights)
+    if outputs.ndim == 2 and labels.shape == outputs.shape and _are_one_hot(labels):
+        labels = labels.argmax(axis=1)
+    if outputs.ndim == 2 and labels.ndim == 1:
+        return _of_many(labels, outputs, weights, are_scores) if are_whole(labels) else {}
+    if labels.shape != outputs.shape or not weights.sum() > 0:
+        return {}
+    if ((labels == 0) | (labels == 1)).all():
+        return _of_two(labels.astype(np.int64), outputs, weights, are_scores) if labels.ndim == 1 else {}
+    return results_of_values(labels, outputs, weights)
+
+
+def results_of_classes(
+    labels: _Array, said: _Array, weights: _Array, likelihood: _Array | None = None, is_binary: bool = False
+) -> dict[str, float]:
+    """Accuracy, F1 and log loss of predicted classes.
+
+    labels, said: whole numbers from 0 on, shape (n,). likelihood: the probability that was given to the right class;
+    None where there is none, and then no log loss. F1 is that of class 1 of two, else the mean over the classes that
+    occur.
+    """
+    found = {
+        "accuracy": float(np.average(said == labels, weights=weights)),
+        "f1": _f1(labels, said, weights, is_binary),
+    }
+    if likelihood is not None:
+        found["log_loss"] = float(np.average(-np.log(np.maximum(likelihood, _LEAST)), weights=weights))
+    return found
+
+
+def results_of_values(labels: _Array, said: _Array, weights: _Array) -> dict[str, float]:
+    """MAE, MSE and R2 of predicted values, shape (n, ...), the mean over those of a row; no R2 of what never varies."""
+    labels = labels.astype(np.float64)
+    errors = said - labels
+    spread = np.average((labels - np.average(labels, axis=0, weights=weights)) ** 2, axis=0, weights=weights)
+    squares = np.average(errors**2, axis=0, weights=weights)
+    found = {"mae": float(np.average(np.abs(errors), axis=0, weights=weights).mean()), "mse": float(squares.mean())}
+    if (spread > 0).all():
+        found["r2"] = float((1 - squares / spread).mean())
+    return found
+
+
+def are_whole(values: _Array) -> bool:
+    """Whether numbers are whole, such as classes."""
+    return bool((np.floor(values) == values).all())
+
+
+def _of_many(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool) -> dict[str, float]:
+    counted = (labels >= 0) & (labels < outputs.shape[1])
+    if not counted.all():
+        labels, outputs, weights = labels[counted], outputs[counted], weights[counted]
+    if not weights.sum() > 0:
+        return {}
+    labels = labels.astype(np.int64)
+    chosen = outputs[np.arange(len(labels)), labels].astype(np.float64)
+    if are_scores or (outputs < 0).any() or (np.abs(outputs.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
+        largest = outputs.max(axis=1, keepdims=True)
+        chosen = np.exp(chosen - largest[:, 0]) / np.exp(outputs - largest).sum(axis=1)
+    return results_of_classes(labels, outputs.argmax(axis=1), weights, chosen, is_binary=outputs.shape[1] == 2)
+
+
+def _of_two(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool) -> dict[str, float]:
+    chances = outputs.astype(np.float64)
+    if are_scores or (chances < 0).any() or (chances > 1).any():
+        chances = np.exp(-np.logaddexp(0, -chances))
+    likelihood = np.where(labels == 1, chances, 1 - chances)
+    return results_of_classes(labels, (chances >= 0.5).astype(np.int64), weights, likelihood, is_binary=True)
+
+
+def _f1(labels: _Array, said: _Array, weights: _Array, is_binary: bool) -> float:
+    count = max(2, int(labels.max()) + 1, int(said.max()) + 1)
+    is_right = labels == said
+    right = np.bincount(labels[is_right], weights[is_right], count)
+    both = np.bincount(labels, weights, count) + np.bincount(said, weights, count)
+    scores = 2 * right / np.where(both, both, 1)
+    return float(scores[1] if is_binary else scores[both > 0].mean())
+
+
+def _are_one_hot(labels: _Array) -> bool:
+    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+
+
+def _column(values: _Array) -> _Array:
+    values = np.asarray(values)
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values

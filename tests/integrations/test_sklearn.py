@@ -47,7 +47,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import barograph
 from barograph.integrations.sklearn import autolog
-from barograph.reading import RunView
+
+from .recorded import autologged, series
 
 pytestmark = [
     # Tiny fits with few iterations do not converge, and are not meant to.
@@ -65,27 +66,13 @@ def data() -> tuple[Any, Any, Any, Any]:
     return split
 
 
-def recorded(do: Callable[[], object]) -> RunView:
-    """The run of what is done in an autolog."""
-    with autolog(quiet=True):
-        do()
-    (view,) = barograph.open().runs()
-    return view
-
-
-def series(view: RunView, key: str) -> dict[int, float]:
-    """Step to value."""
-    metric = view.metric(key)
-    return dict(zip(metric.steps.tolist(), metric.values.tolist(), strict=True))
-
-
 # -- a fit -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_fit_leaves_its_parameters_and_the_changed_ones(data: Any) -> None:
     """All parameters are in the configuration, those that differ from the defaults once more."""
     X, _, y, _ = data
-    view = recorded(lambda: Ridge(alpha=2.0, solver="svd").fit(X, y))
+    view = autologged(lambda: Ridge(alpha=2.0, solver="svd").fit(X, y))
     assert view.config["params"]["Ridge"] == Ridge(alpha=2.0, solver="svd").get_params()
     assert view.config["changed"]["Ridge"] == {"alpha": 2.0, "solver": "svd"}
     assert view.config["model"]["Ridge"]["kind"] == "regressor"
@@ -95,7 +82,7 @@ def test_a_fit_leaves_its_parameters_and_the_changed_ones(data: Any) -> None:
 def test_a_fit_leaves_its_time_and_the_shape_of_its_data(data: Any) -> None:
     """Seconds and samples a second are metrics; samples, features and classes are told."""
     X, _, y, _ = data
-    view = recorded(lambda: DummyClassifier().fit(X, y, sample_weight=np.ones(len(y))))
+    view = autologged(lambda: DummyClassifier().fit(X, y, sample_weight=np.ones(len(y))))
     seconds = view.metric("time/fit_s").values[0]
     assert view.metric("throughput/samples_per_s").values[0] == pytest.approx(len(X) / seconds)
     (end,) = view.events("fit_end")
@@ -108,7 +95,7 @@ def test_a_fit_leaves_its_time_and_the_shape_of_its_data(data: Any) -> None:
 def test_a_fitted_model_is_summarised(data: Any) -> None:
     """The text says what was fitted, and the shapes of what it learned."""
     X, _, y, _ = data
-    view = recorded(lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=3)).fit(X, y))
+    view = autologged(lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=3)).fit(X, y))
     (text,) = view.texts("model/summary")
     assert "coef_: float64 (1, 30)" in text.text
     assert "LogisticRegression(max_iter=3)" in text.text
@@ -121,7 +108,7 @@ def test_sparse_data_stays_sparse(monkeypatch: pytest.MonkeyPatch, data: Any) ->
     stored = sparse.nnz
     monkeypatch.setattr(type(sparse), "toarray", lambda *_: pytest.fail("densified"))
     monkeypatch.setattr(type(sparse), "todense", lambda *_: pytest.fail("densified"))
-    view = recorded(lambda: SGDClassifier(max_iter=2).fit(sparse, y).score(sparse, y))
+    view = autologged(lambda: SGDClassifier(max_iter=2).fit(sparse, y).score(sparse, y))
     assert view.config["data"]["SGDClassifier"]["present_values"] == stored
     assert "train/score" in view.metrics()
 
@@ -142,14 +129,14 @@ def test_nothing_is_predicted_on_our_own(data: Any) -> None:
             return np.zeros(len(X), int)
 
     model = Counts()
-    recorded(lambda: model.fit(X, y))
+    autologged(lambda: model.fit(X, y))
     assert model.predictions == 0
 
 
 def test_fits_in_one_run_follow_each_other(data: Any) -> None:
     """Their metrics have the same keys and rising steps; events say which fit they are of."""
     X, _, y, _ = data
-    view = recorded(lambda: [model.fit(X, y) for model in (Ridge(), Ridge(alpha=3), DummyClassifier())])
+    view = autologged(lambda: [model.fit(X, y) for model in (Ridge(), Ridge(alpha=3), DummyClassifier())])
     assert list(series(view, "time/fit_s")) == [0, 1, 2]
     ends = [(event.data["fit"], event.data["estimator"], event.data["last_step"]) for event in view.events("fit_end")]
     assert ends == [(1, "Ridge", 0), (2, "Ridge", 1), (3, "DummyClassifier", 2)]
@@ -160,7 +147,7 @@ def test_estimators_of_one_class_with_other_parts_have_other_names(data: Any) ->
     """Parameters of two different pipelines are not mixed up in the configuration."""
     X, _, y, _ = data
     pipelines = [make_pipeline(StandardScaler(), Ridge()), make_pipeline(DummyClassifier())]
-    view = recorded(lambda: [one.fit(X, y) for one in pipelines])
+    view = autologged(lambda: [one.fit(X, y) for one in pipelines])
     params = view.config["params"]
     assert sorted(params) == ["Pipeline", "Pipeline_2"]
     assert sorted(params["Pipeline_2"]["steps"]) == ["dummyclassifier"]
@@ -175,7 +162,7 @@ def test_a_failed_fit_is_told_and_the_next_one_goes_on(data: Any) -> None:
             LogisticRegression(C=-1).fit(X, y)
         Ridge().fit(X, y)
 
-    view = recorded(do)
+    view = autologged(do)
     assert [event.data["reason"] for event in view.events("fit_end")] == ["exception", "completed"]
     assert view.events("exception")[0].data["type"] == "InvalidParameterError"
     assert view.status == "finished"
@@ -203,7 +190,7 @@ def test_a_pipeline_is_one_fit_with_the_times_of_its_steps(data: Any) -> None:
     X, _, y, _ = data
     columns = ColumnTransformer([("left", make_pipeline(StandardScaler()), [0, 1]), ("right", "passthrough", [2])])
     model = Pipeline([("columns", columns), ("model", LogisticRegression(max_iter=2))])
-    view = recorded(lambda: model.fit(X, y))
+    view = autologged(lambda: model.fit(X, y))
     (end,) = view.events("fit_end")
     names = ["columns", "columns/left", "columns/left/standardscaler", "columns/right", "model"]
     assert list(end.data["parts"]) == names  # scikit-learn makes a transformer of "passthrough"
@@ -221,7 +208,7 @@ def test_a_pipeline_learns_as_its_last_step_does(data: Any) -> None:
     """Curves, iterations and early stopping are those of the estimator at its end."""
     X, _, y, _ = data
     model = make_pipeline(StandardScaler(), MLPClassifier((4,), early_stopping=True, n_iter_no_change=2))
-    view = recorded(lambda: model.fit(X, y))
+    view = autologged(lambda: model.fit(X, y))
     assert list(series(view, "train/loss").values()) == model[-1].loss_curve_
     assert view.events("early_stop")[0].data["by"] == "MLPClassifier"
     assert view.events("fit_end")[0].data["iterations"] == model[-1].n_iter_
@@ -231,7 +218,7 @@ def test_members_of_an_ensemble_are_parts_of_its_fit(data: Any) -> None:
     """Named members have their times; the fit is one."""
     X, _, y, _ = data
     members = [("tree", DecisionTreeClassifier(max_depth=2)), ("dummy", DummyClassifier())]
-    view = recorded(lambda: VotingClassifier(members).fit(X, y))
+    view = autologged(lambda: VotingClassifier(members).fit(X, y))
     (end,) = view.events("fit_end")
     assert sorted(end.data["parts"]) == ["dummy", "tree"]
     assert len(view.metric("time/fit_s").steps) == 1
@@ -240,7 +227,7 @@ def test_members_of_an_ensemble_are_parts_of_its_fit(data: Any) -> None:
 def test_fit_transform_and_fit_predict_are_fits(data: Any) -> None:
     """Also where the class does not define them itself."""
     X, _, _, _ = data
-    view = recorded(lambda: (StandardScaler().fit_transform(X), KMeans(2, n_init=1).fit_predict(X)))
+    view = autologged(lambda: (StandardScaler().fit_transform(X), KMeans(2, n_init=1).fit_predict(X)))
     assert [event.data["method"] for event in view.events("fit_start")] == ["fit_transform", "fit_predict"]
     assert view.metric("train/inertia").values[0] > 0
 
@@ -252,7 +239,7 @@ def test_the_loss_curve_of_a_perceptron_is_a_series(data: Any) -> None:
     """Point by point, with its epoch; the next fit's goes on after it."""
     X, _, y, _ = data
     model = MLPClassifier((4,), max_iter=5, random_state=0)
-    view = recorded(lambda: (model.fit(X, y), model.fit(X, y)))
+    view = autologged(lambda: (model.fit(X, y), model.fit(X, y)))
     assert series(view, "train/loss") == dict(enumerate(model.loss_curve_ * 2))
     assert list(series(view, "epoch").values()) == [0, 1, 2, 3, 4] * 2
     assert [event.data["reason"] for event in view.events("fit_end")] == ["max_steps"] * 2
@@ -267,7 +254,7 @@ def test_a_warm_start_adds_only_its_new_points(data: Any) -> None:
         model.fit(X, y)
         model.set_params(n_estimators=5).fit(X, y)
 
-    view = recorded(do)
+    view = autologged(do)
     assert series(view, "train/loss") == dict(enumerate(model.train_score_))
 
 
@@ -281,7 +268,7 @@ def test_a_partial_fit_loop_has_one_start_and_every_step(data: Any) -> None:
             model.partial_fit(X, y, classes=[0, 1])
             model.score(X_test, y_test)
 
-    view = recorded(do)
+    view = autologged(do)
     assert len(view.events("fit_start")) == 1
     assert list(series(view, "time/partial_fit_s")) == [0, 1, 2, 3]
     assert list(series(view, "test/score")) == [0, 1, 2, 3]
@@ -301,7 +288,7 @@ def test_a_partial_fit_loop_has_one_start_and_every_step(data: Any) -> None:
 def test_early_stopping_is_an_event(data: Any, model: Any, monitor: str) -> None:
     """Who stopped, watching what, with which patience, and where the best value was if the estimator keeps it."""
     X, _, y, _ = data
-    view = recorded(lambda: model.fit(X, y))
+    view = autologged(lambda: model.fit(X, y))
     (stop,) = view.events("early_stop")
     assert stop.data["by"] == type(model).__name__
     assert (stop.data["monitor"], stop.data["patience"]) == (monitor, 2)
@@ -316,7 +303,7 @@ def test_a_fit_that_used_all_its_iterations_did_not_stop_early(data: Any) -> Non
     """No event, and the reason says so."""
     X, _, y, _ = data
     model = MLPClassifier((4,), early_stopping=True, max_iter=2, random_state=0)
-    view = recorded(lambda: model.fit(X, y))
+    view = autologged(lambda: model.fit(X, y))
     assert not view.events("early_stop")
     assert view.events("fit_end")[0].data["reason"] == "max_steps"
 
@@ -329,7 +316,7 @@ def test_a_grid_search_is_one_fit_with_a_row_a_candidate(data: Any, n_jobs: int)
     """Every fold is in the table, the means are a series over the candidates, the best stands at the end."""
     X, _, y, _ = data
     search = GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2, 3]}, cv=2, n_jobs=n_jobs)
-    view = recorded(lambda: search.fit(X, y))
+    view = autologged(lambda: search.fit(X, y))
     (table,) = view.tables("search/candidates")
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     assert [row["param_max_depth"] for row in rows] == [1, 2, 3]
@@ -348,7 +335,7 @@ def test_a_halving_search_with_several_scores_keeps_all_of_them(data: Any) -> No
     halving = HalvingGridSearchCV(DecisionTreeClassifier(random_state=0), grid, cv=2, random_state=0)
     several = GridSearchCV(DecisionTreeClassifier(), grid, cv=2, scoring=["accuracy", "f1"], refit=False)
     named = GridSearchCV(DecisionTreeClassifier(), grid, cv=2, scoring="roc_auc", return_train_score=True)
-    view = recorded(lambda: [one.fit(X, y) for one in (halving, several, named)])
+    view = autologged(lambda: [one.fit(X, y) for one in (halving, several, named)])
     first, second, _ = view.tables("search/candidates")
     assert "n_resources" in first.columns
     assert {"split0_test_accuracy", "split0_test_f1"} <= set(second.columns)
@@ -366,7 +353,7 @@ def test_cross_validation_is_a_series_over_the_folds(data: Any) -> None:
         scores["plain"] = cross_val_score(DummyClassifier(), X, y, cv=3)
         scores["named"] = cross_validate(DummyClassifier(), X, y, cv=3, scoring="f1", return_train_score=True)
 
-    view = recorded(do)
+    view = autologged(do)
     assert list(series(view, "val/score").values()) == scores["plain"].tolist()
     assert list(series(view, "val/f1").values()) == scores["named"]["test_score"].tolist()
     assert list(series(view, "train/f1").values()) == scores["named"]["train_score"].tolist()
@@ -378,7 +365,7 @@ def test_cross_validation_is_a_series_over_the_folds(data: Any) -> None:
 def test_a_learning_curve_is_a_series_over_the_amount_of_data(data: Any) -> None:
     """The step is the number of samples; a validation curve's step is the place of the value."""
     X, _, y, _ = data
-    view = recorded(
+    view = autologged(
         lambda: (
             learning_curve(DummyClassifier(), X, y, cv=2, train_sizes=[50, 100]),
             validation_curve(DecisionTreeClassifier(), X, y, param_name="max_depth", param_range=[1, 2, 3], cv=2),
@@ -403,7 +390,7 @@ def test_scores_are_recorded_under_the_split_they_are_about(data: Any) -> None:
         model.fit(X, y)
         scores.extend(model.score(*one) for one in ((X, y), (X_test, y_test), (X_test[:50], y_test[:50])))
 
-    view = recorded(do)
+    view = autologged(do)
     assert [view.metric(f"{split}/score").values[0] for split in ("train", "test", "test_2")] == scores
     assert len(view.metric("time/score_s").steps) == 3
 
@@ -421,7 +408,7 @@ def test_a_split_is_called_what_the_user_calls_it() -> None:
         accuracy_score(ytest, train_model.predict(Xtest))
         train_model.score(X_train.copy(), y_train.copy())
 
-    view = recorded(do)
+    view = autologged(do)
     scores = {key for key in view.metrics() if key.endswith(("/score", "/accuracy"))}
     assert scores == {"val/score", "val/accuracy", "test/accuracy", "train/score", "train/accuracy"}
 
@@ -440,7 +427,7 @@ def test_data_is_not_kept_alive(data: Any) -> None:
         del mine, targets, model, guess
         assert [one() for one in left] == [None] * 4
 
-    recorded(do)
+    autologged(do)
 
 
 def test_metric_functions_imported_by_name_before_are_recorded(data: Any) -> None:
@@ -456,7 +443,7 @@ def test_metric_functions_imported_by_name_before_are_recorded(data: Any) -> Non
         values.append(roc_auc_score(y_test, model.predict_proba(X_test)[:, 1]))
         values.append(accuracy_score(y, model.predict(X)))
 
-    view = recorded(do)
+    view = autologged(do)
     keys = ["test/accuracy", "test/f1_macro", "test/roc_auc", "train/accuracy"]
     assert [view.metric(key).values[0] for key in keys] == values
     about = view.events("metric")[1].data
@@ -467,7 +454,7 @@ def test_metric_functions_imported_by_name_before_are_recorded(data: Any) -> Non
 def test_metrics_inside_fits_and_scores_are_not_the_users(data: Any) -> None:
     """`score` calls accuracy_score; that is one call of the user's, not two."""
     X, _, y, _ = data
-    view = recorded(lambda: DummyClassifier().fit(X, y).score(X, y))
+    view = autologged(lambda: DummyClassifier().fit(X, y).score(X, y))
     assert not view.events("metric")
     assert len(view.metric("train/score").steps) == len(view.metric("train/accuracy").steps) == 1
 
@@ -482,7 +469,7 @@ def test_matrices_and_curves_are_tables(data: Any) -> None:
         rising = roc_curve(y_test, model.predict_proba(X_test)[:, 1])
         auc(rising[0], rising[1])
 
-    view = recorded(do)
+    view = autologged(do)
     (matrix,) = view.tables("test/confusion_matrix")
     assert sum(map(sum, matrix.rows)) == len(y_test)
     assert view.tables("test/roc_curve")[0].columns == ["fpr", "tpr", "threshold"]
@@ -492,7 +479,7 @@ def test_matrices_and_curves_are_tables(data: Any) -> None:
 def test_scores_of_clusters_are_about_the_data_that_was_clustered(data: Any) -> None:
     """A silhouette has no true labels."""
     X, _, _, _ = data
-    view = recorded(lambda: silhouette_score(X, KMeans(2, n_init=1).fit_predict(X)))
+    view = autologged(lambda: silhouette_score(X, KMeans(2, n_init=1).fit_predict(X)))
     assert view.metrics().count("train/silhouette") == 1
 
 
@@ -507,7 +494,7 @@ def test_the_split_is_found_for_frames_lists_and_arrays(data: Any) -> None:
         lambda: DummyClassifier().fit(X[:100], y[:100]).score(X[:100], y[:100]),
         lambda: DummyClassifier().fit(X.copy(), y).score(X.copy(), y),
     ]
-    view = recorded(lambda: [case() for case in cases])
+    view = autologged(lambda: [case() for case in cases])
     assert len(view.metric("train/score").steps) == len(cases)
 
 
@@ -521,14 +508,14 @@ def test_freed_training_data_is_not_taken_for_what_lies_in_its_place() -> None:
             model = DummyClassifier().fit(X[train], y[train])
             model.score(X[test], y[test])
 
-    assert "train/score" not in recorded(do).metrics()
+    assert "train/score" not in autologged(do).metrics()
 
 
 def test_a_model_fitted_elsewhere_is_scored_too(data: Any) -> None:
     """There is no fit in this run; the score is there."""
     X, X_test, y, y_test = data
     model = DummyClassifier().fit(X, y)
-    view = recorded(lambda: (model.score(X_test, y_test), accuracy_score(y_test, model.predict(X_test))))
+    view = autologged(lambda: (model.score(X_test, y_test), accuracy_score(y_test, model.predict(X_test))))
     assert {"test/score", "test/accuracy"} <= set(view.metrics())
 
 
@@ -558,7 +545,7 @@ def test_warnings_are_events_and_shown_as_ever() -> None:
     """With the same text, at the same line of the user's, as often."""
     fit = lambda: [_Warns().fit([[0]]) for _ in range(3)]  # noqa: E731  # one line, so that both warn at it
     without = _shown(fit)
-    within = _shown(lambda: recorded(fit))
+    within = _shown(lambda: autologged(fit))
     assert within == without
     assert within[0][1] == __file__
     view = barograph.open().runs()[0]
@@ -574,7 +561,7 @@ def test_warnings_are_events_and_shown_as_ever() -> None:
 def test_a_fit_that_did_not_converge_says_so(data: Any) -> None:
     """As the warning that was shown, and as the reason of the end even where nobody sees warnings."""
     X, _, y, _ = data
-    shown = _shown(lambda: recorded(lambda: LogisticRegression(max_iter=2).fit(X, y)))
+    shown = _shown(lambda: autologged(lambda: LogisticRegression(max_iter=2).fit(X, y)))
     view = barograph.open().runs()[0]
     assert any("converge" in text for text, _, _ in shown)
     assert ConvergenceWarning.__name__ in [event.data["category"] for event in view.events("warning")]
@@ -595,7 +582,7 @@ def test_an_estimator_of_other_descent_is_recorded(data: Any) -> None:
         def fit(self, X: Any, y: Any) -> Any:
             return self
 
-    view = recorded(lambda: Stranger().fit(X, y))
+    view = autologged(lambda: Stranger().fit(X, y))
     assert view.config["params"]["Stranger"] == {"depth": 3}
 
 
@@ -606,7 +593,7 @@ def test_xgboost_with_our_callback_is_recorded_once(data: Any) -> None:
 
     X, X_test, y, y_test = data
     model = xgboost.XGBClassifier(n_estimators=5, callbacks=[BarographCallback()], n_jobs=1)
-    view = recorded(lambda: model.fit(X, y, eval_set=[(X_test, y_test)], verbose=False).score(X_test, y_test))
+    view = autologged(lambda: model.fit(X, y, eval_set=[(X_test, y_test)], verbose=False).score(X_test, y_test))
     assert len(view.events("fit_start")) == len(view.events("fit_end")) == 1
     assert list(series(view, "validation_0/logloss")) == [0, 1, 2, 3, 4]
     assert list(series(view, "test/score")) == list(series(view, "time/fit_s")) == [4]
@@ -617,7 +604,7 @@ def test_xgboost_alone_is_recorded_with_its_curves(data: Any) -> None:
     xgboost = pytest.importorskip("xgboost")
     X, X_test, y, y_test = data
     model = xgboost.XGBClassifier(n_estimators=200, early_stopping_rounds=3, learning_rate=1.0, n_jobs=1)
-    view = recorded(lambda: model.fit(X, y, eval_set=[(X_test, y_test)], verbose=False))
+    view = autologged(lambda: model.fit(X, y, eval_set=[(X_test, y_test)], verbose=False))
     told = model.evals_result()["validation_0"]["logloss"]
     assert list(series(view, "validation_0/logloss").values()) == told
     (stop,) = view.events("early_stop")
@@ -650,5 +637,5 @@ def test_the_time_of_a_call_is_the_users_own() -> None:
             time.sleep(0.02)
             return self
 
-    seconds = recorded(lambda: Slow().fit([[0]])).metric("time/fit_s").values[0]
+    seconds = autologged(lambda: Slow().fit([[0]])).metric("time/fit_s").values[0]
     assert 0.02 <= seconds < 0.5

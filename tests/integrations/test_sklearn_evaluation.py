@@ -1,6 +1,5 @@
 """autolog of scikit-learn: what a prediction is worth where the user's own calls bring it together with the truth."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ from barograph.integrations.sklearn import autolog, recorder
 from barograph.integrations.sklearn.evaluation import Outputs, evaluate
 from barograph.reading import RunView
 
+from .recorded import autologged, table
+
 # Tiny fits with few iterations do not converge, and are not meant to; 1.6 calls a newer SciPy as it should not.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -39,20 +40,6 @@ def data() -> tuple[Any, Any, Any, Any]:
     return split
 
 
-def recorded(do: Callable[[], object], **options: Any) -> RunView:
-    """The run of what is done in an autolog."""
-    with autolog(quiet=True, **options):
-        do()
-    (view,) = barograph.open().runs()
-    return view
-
-
-def table(view: RunView, key: str) -> dict[str, list[Any]]:
-    """The columns of the one table of this key."""
-    (found,) = view.tables(key)
-    return dict(zip(found.columns, map(list, zip(*found.rows, strict=True)), strict=True))
-
-
 def value(view: RunView, key: str) -> float:
     """The one value of a metric."""
     (only,) = view.metric(key).values
@@ -63,7 +50,7 @@ def test_a_score_of_a_classifier_tells_the_usual_figures(data: Any) -> None:
     """Equal to those of sklearn.metrics, though nobody asked for them and nothing was predicted again."""
     X, X_test, y, y_test = data
     model = RandomForestClassifier(10, random_state=0)
-    view = recorded(lambda: model.fit(X, y).score(X_test, y_test), training_score=False)
+    view = autologged(lambda: model.fit(X, y).score(X_test, y_test), training_score=False)
     said, chance = model.predict(X_test), model.predict_proba(X_test)
     expected = {
         "accuracy": metrics.accuracy_score(y_test, said),
@@ -85,7 +72,7 @@ def test_a_score_of_a_regression_tells_the_usual_figures(data: Any) -> None:
     """Errors, and the residuals as rows and as a distribution."""
     X, X_test, _, _ = data
     model = LinearRegression()
-    view = recorded(lambda: model.fit(X[:, 1:], X[:, 0]).score(X_test[:, 1:], X_test[:, 0]), training_score=False)
+    view = autologged(lambda: model.fit(X[:, 1:], X[:, 0]).score(X_test[:, 1:], X_test[:, 0]), training_score=False)
     truth, said = X_test[:, 0], model.predict(X_test[:, 1:])
     assert value(view, "test/mae") == pytest.approx(metrics.mean_absolute_error(truth, said))
     assert value(view, "test/mse") == pytest.approx(metrics.mean_squared_error(truth, said))
@@ -99,7 +86,7 @@ def test_curves_and_matrices_come_without_being_asked_for(data: Any) -> None:
     """Confusion, ROC, precision and recall, calibration, as data."""
     X, X_test, y, y_test = data
     model = RandomForestClassifier(10, random_state=0)
-    view = recorded(lambda: model.fit(X, y).score(X_test, y_test), training_score=False)
+    view = autologged(lambda: model.fit(X, y).score(X_test, y_test), training_score=False)
     confusion = table(view, "test/confusion")
     expected = metrics.confusion_matrix(y_test, model.predict(X_test))
     assert [confusion["predicted 0"], confusion["predicted 1"]] == expected.T.tolist()
@@ -125,7 +112,7 @@ def test_one_metric_of_the_users_brings_the_others(data: Any) -> None:
         metrics.f1_score(y_test, said)
         metrics.roc_auc_score(y_test, model.predict_proba(X_test)[:, 1])
 
-    view = recorded(do, training_score=False)
+    view = autologged(do, training_score=False)
     assert value(view, "test/accuracy") == model.score(X_test, y_test)
     assert value(view, "test/f1") == metrics.f1_score(y_test, model.predict(X_test))
     assert value(view, "test/log_loss") == pytest.approx(metrics.log_loss(y_test, model.predict_proba(X_test)))
@@ -144,7 +131,7 @@ def test_parts_of_a_prediction_and_other_orders_of_it_are_not_the_prediction(dat
         metrics.accuracy_score(y_test[::-1], said[::-1])
         metrics.accuracy_score(y_test[:50], said[:50])
 
-    view = recorded(do, training_score=False)
+    view = autologged(do, training_score=False)
     assert len(view.events("metric")) == 2
     assert not [key for key in view.metrics() if key.endswith("/f1")]
 
@@ -153,7 +140,7 @@ def test_pipelines_and_searches_speak_through_their_last_step(data: Any) -> None
     """What the members of an ensemble say on the way is not taken for it."""
     X, X_test, y, y_test = data
     search = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1.0]}, cv=2)
-    view = recorded(lambda: search.fit(X, y).score(X_test, y_test), training_score=False)
+    view = autologged(lambda: search.fit(X, y).score(X_test, y_test), training_score=False)
     assert value(view, "test/roc_auc") == pytest.approx(metrics.roc_auc_score(y_test, search.decision_function(X_test)))
 
 
@@ -162,7 +149,7 @@ def test_names_of_classes_are_kept() -> None:
     X, y = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     model = DecisionTreeClassifier(max_depth=1, random_state=0)
-    view = recorded(lambda: model.fit(X, names).score(X[:100], names[:100]), training_score=False)
+    view = autologged(lambda: model.fit(X, names).score(X[:100], names[:100]), training_score=False)
     assert table(view, "train/confusion" if view.tables("train/confusion") else "test/confusion")["label"] == [
         "setosa",
         "versicolor",
@@ -175,7 +162,7 @@ def test_names_of_classes_are_kept() -> None:
 def test_weighted_scores_bring_nothing_else(data: Any) -> None:
     """Figures without the weights would be of something else."""
     X, _, y, _ = data
-    view = recorded(lambda: DecisionTreeClassifier().fit(X, y).score(X, y, np.ones(len(y))), training_score=False)
+    view = autologged(lambda: DecisionTreeClassifier().fit(X, y).score(X, y, np.ones(len(y))), training_score=False)
     assert "train/score" in view.metrics()
     assert "train/f1" not in view.metrics()
 
@@ -184,7 +171,7 @@ def test_clusters_and_labels_of_several_kinds_bring_nothing_and_no_trouble(data:
     """There is no truth that they could be compared with, or no plain one."""
     X, _, y, _ = data
     several = np.column_stack([y, 1 - y])
-    view = recorded(
+    view = autologged(
         lambda: (
             KMeans(2, n_init=1).fit(X).score(X),
             KNeighborsClassifier().fit(X, several).score(X, several),
@@ -203,7 +190,7 @@ def test_a_loop_has_figures_at_each_step_and_no_curves(data: Any) -> None:
             model.partial_fit(X, y, classes=[0, 1])
             model.score(X_test, y_test)
 
-    view = recorded(do)
+    view = autologged(do)
     assert view.metric("test/f1").steps.tolist() == [0, 1, 2]
     assert len(view.tables("test/roc")) == 1
 
@@ -225,7 +212,7 @@ def test_the_same_few_rows_are_kept_of_every_evaluation(data: Any) -> None:
     """With their places, labels, predictions and scores; off unless asked for."""
     X, X_test, y, y_test = data
     model = RandomForestClassifier(5, random_state=0)
-    view = recorded(lambda: [model.fit(X, y).score(X_test, y_test) for _ in range(2)], log_predictions=5)
+    view = autologged(lambda: [model.fit(X, y).score(X_test, y_test) for _ in range(2)], log_predictions=5)
     first, second = view.tables("predictions/test")
     assert first.rows == second.rows
     rows = [dict(zip(first.columns, row, strict=True)) for row in first.rows]
@@ -246,7 +233,7 @@ def test_kept_rows_carry_the_names_of_classes_and_the_numbers_of_a_regression() 
         KNeighborsClassifier().fit(X, names).score(X[::2].copy(), names[::2].copy())
         LinearRegression().fit(frame[["w"]], frame["x"]).score(frame[["w"]][::3], frame["x"][::3])
 
-    view = recorded(do, log_predictions=3)
+    view = autologged(do, log_predictions=3)
     found = [dict(zip(one.columns, row, strict=True)) for one in view.tables("predictions/test") for row in one.rows]
     assert {row["label"] for row in found[:3]} <= {"a", "b", "c"}
     assert {row["prediction"] for row in found[:3]} <= {"a", "b", "c"}
@@ -256,7 +243,7 @@ def test_kept_rows_carry_the_names_of_classes_and_the_numbers_of_a_regression() 
 def test_rows_are_off_unless_asked_for(data: Any) -> None:
     """Data does not leave the user's arrays by itself."""
     X, X_test, y, y_test = data
-    assert not recorded(lambda: DecisionTreeClassifier().fit(X, y).score(X_test, y_test)).tables("predictions/test")
+    assert not autologged(lambda: DecisionTreeClassifier().fit(X, y).score(X_test, y_test)).tables("predictions/test")
 
 
 # -- the training data -------------------------------------------------------------------------------------------------
@@ -288,7 +275,7 @@ def test_training_scores_are_made_on_request(data: Any) -> None:
 def test_a_prediction_that_may_be_dear_is_not_made(data: Any) -> None:
     """Nearest neighbours fit at once and predict for long."""
     X, _, y, _ = data
-    view = recorded(lambda: KNeighborsClassifier().fit(X, y))
+    view = autologged(lambda: KNeighborsClassifier().fit(X, y))
     assert "train/accuracy" not in view.metrics()
 
 

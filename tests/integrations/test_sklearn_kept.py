@@ -2,7 +2,6 @@
 
 import io
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import joblib
@@ -32,7 +31,8 @@ from sklearn.tree import DecisionTreeClassifier
 import barograph
 from barograph.integrations.sklearn import autolog
 from barograph.integrations.sklearn.state import learned_arrays
-from barograph.reading import RunView
+
+from .recorded import autologged
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -40,13 +40,6 @@ pytestmark = [
 ]
 
 X, Y = load_breast_cancer(return_X_y=True)
-
-
-def recorded(do: Callable[[], object], **options: Any) -> RunView:
-    """The run of what is done in an autolog."""
-    with autolog(quiet=True, **options) as run:
-        do()
-    return barograph.open().run(run.id)
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -63,7 +56,7 @@ def test_the_data_of_fits_and_scores_is_described_once() -> None:
         X_val, y_val = X[::2].copy(), Y[::2].copy()
         accuracy_score(y_val, model.predict(X_val))
 
-    view = recorded(do)
+    view = autologged(do)
     assert {one.name: (one.rows, one.features) for one in view.datasets()} == {
         "train": (400, 30),
         "test": (169, 30),
@@ -86,19 +79,19 @@ def test_the_data_of_fits_and_scores_is_described_once() -> None:
 )
 def test_data_of_every_kind_is_described(data: Any) -> None:
     """Frames, sparse matrices, lists, arrays that are not contiguous."""
-    view = recorded(lambda: DecisionTreeClassifier(max_depth=2).fit(data, Y))
+    view = autologged(lambda: DecisionTreeClassifier(max_depth=2).fit(data, Y))
     assert view.dataset("train").rows == len(Y)
 
 
 def test_texts_are_data() -> None:
     """A vectoriser is given a list of them."""
-    view = recorded(lambda: CountVectorizer().fit_transform(["wind and rain", "rain", "sun"]))
+    view = autologged(lambda: CountVectorizer().fit_transform(["wind and rain", "rain", "sun"]))
     assert view.dataset("train").rows == 3
 
 
 def test_the_data_of_a_cross_validation_is_described() -> None:
     """There is no fit of the user's that it could be known from."""
-    view = recorded(lambda: cross_val_score(DecisionTreeClassifier(max_depth=1), X, Y, cv=2))
+    view = autologged(lambda: cross_val_score(DecisionTreeClassifier(max_depth=1), X, Y, cv=2))
     assert view.dataset("train").rows == len(Y)
 
 
@@ -110,7 +103,7 @@ def test_a_small_model_is_kept_with_its_signature() -> None:
     frame = pd.DataFrame(X[:, :3], columns=["a", "b", "c"])
     names = np.array(["malignant", "benign"])[Y]
     model = make_pipeline(StandardScaler(), LogisticRegression())
-    view = recorded(lambda: model.fit(frame, names))
+    view = autologged(lambda: model.fit(frame, names))
     (kept,) = view.artifacts("model")
     loaded = joblib.load(io.BytesIO(kept.read_bytes()))
     assert loaded.predict(frame).tolist() == model.predict(frame).tolist()
@@ -126,7 +119,7 @@ def test_a_small_model_is_kept_with_its_signature() -> None:
 def test_the_best_of_a_search_is_the_model() -> None:
     """Not the search with all its results."""
     search = GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2)
-    (kept,) = recorded(lambda: search.fit(X, Y)).artifacts("model")
+    (kept,) = autologged(lambda: search.fit(X, Y)).artifacts("model")
     assert type(joblib.load(io.BytesIO(kept.read_bytes()))).__name__ == "DecisionTreeClassifier"
 
 
@@ -135,7 +128,7 @@ def test_a_large_model_is_kept_on_request_only() -> None:
     model = KNeighborsClassifier()
     wide = np.random.default_rng(0).normal(size=(len(Y), 200))
     for asked, kept in ((None, 0), (True, 1), (False, 0)):
-        view = recorded(lambda: model.fit(wide, Y), log_model=asked)
+        view = autologged(lambda: model.fit(wide, Y), log_model=asked)
         assert len(view.artifacts("model")) == kept
         said = view.events("fit_end")[0].data["model"]
         assert {None: "log_model=True" in said, True: said == "kept", False: said == "not asked for"}[asked]
@@ -145,7 +138,7 @@ def test_a_model_that_is_asked_for_is_kept_in_the_format_of_skops() -> None:
     """Which runs no code when it is loaded; the types of the user's that it holds are named."""
     skops = pytest.importorskip("skops.io")
     model = make_pipeline(StandardScaler(), LogisticRegression())
-    (kept,) = recorded(lambda: model.fit(X, Y), log_model=True).artifacts("model")
+    (kept,) = autologged(lambda: model.fit(X, Y), log_model=True).artifacts("model")
     assert (kept.metadata["format"], kept.metadata["types_to_trust"]) == ("skops", [])
     assert skops.loads(kept.read_bytes()).predict(X).tolist() == model.predict(X).tolist()
 
@@ -153,7 +146,7 @@ def test_a_model_that_is_asked_for_is_kept_in_the_format_of_skops() -> None:
 def test_a_model_that_cannot_be_pickled_is_not_kept_and_said() -> None:
     """Neither is there a warning."""
     model = make_pipeline(FunctionTransformer(lambda data: data), Ridge())
-    view = recorded(lambda: model.fit(X, Y), log_model=True)
+    view = autologged(lambda: model.fit(X, Y), log_model=True)
     assert "cannot be pickled" in view.events("fit_end")[0].data["model"]
 
 
@@ -177,7 +170,7 @@ def test_a_model_that_cannot_be_pickled_is_not_kept_and_said() -> None:
 )
 def test_the_same_fit_has_the_same_digest_and_another_has_not(model: Any) -> None:
     """To the bit, whatever the model is made of."""
-    view = recorded(lambda: (model.fit(X, Y), model.fit(X, Y), model.fit(X[:400], Y[:400])))
+    view = autologged(lambda: (model.fit(X, Y), model.fit(X, Y), model.fit(X[:400], Y[:400])))
     first, second, third = view.weights()
     assert first.digest == second.digest != third.digest
     assert first.tensors > 0
@@ -193,14 +186,14 @@ def test_every_learned_array_counts() -> None:
 def test_the_generators_at_the_beginning_of_a_fit_are_noted() -> None:
     """With the one that the estimator was given."""
     state = np.random.RandomState(0)
-    view = recorded(lambda: DecisionTreeClassifier(random_state=state).fit(X, Y))
+    view = autologged(lambda: DecisionTreeClassifier(random_state=state).fit(X, Y))
     (seeds,) = [one for one in view.seeds() if one.at == "fit_start"]
     assert {"numpy", "random", "random_state"} <= set(seeds.states)
 
 
 def test_regularization_in_force_is_told() -> None:
     """Of inner estimators too, at their defaults or not."""
-    view = recorded(
+    view = autologged(
         lambda: (
             make_pipeline(StandardScaler(), LogisticRegression(C=0.5)).fit(X, Y),
             ElasticNet(alpha=0.3).fit(X, Y),
@@ -220,7 +213,7 @@ def test_permutation_importance_is_a_table_of_the_split_that_was_scored() -> Non
     """Repeated as often as was asked for; the features by their names."""
     frame = pd.DataFrame(X[:, :4], columns=list("abcd"))
     model = DecisionTreeClassifier(max_depth=2, random_state=0)
-    view = recorded(
+    view = autologged(
         lambda: model.fit(frame[:400], Y[:400]).score(frame[400:], Y[400:]),
         permutation_importance=3,
         training_score=False,
@@ -234,7 +227,7 @@ def test_permutation_importance_is_a_table_of_the_split_that_was_scored() -> Non
 def test_a_learning_curve_over_the_amount_of_data_is_made_after_a_fit() -> None:
     """Its fits are not the user's, and the model is the one that the user fitted."""
     model = DecisionTreeClassifier(max_depth=2, random_state=0)
-    view = recorded(lambda: model.fit(X, Y), learning_curve=(0.5, 0.1))
+    view = autologged(lambda: model.fit(X, Y), learning_curve=(0.5, 0.1))
     curve = view.metric("learning_curve/val/score")
     assert curve.steps.tolist() == [len(X) * 8 // 100, len(X) * 40 // 100, len(X) * 80 // 100]
     assert len(view.events("fit_end")) == 1
@@ -247,7 +240,7 @@ def test_a_learning_curve_over_the_amount_of_data_is_made_after_a_fit() -> None:
 def test_what_cannot_be_made_is_told_and_the_rest_is() -> None:
     """Too few rows for the folds of a learning curve; a sparse matrix, of which no column can be shuffled."""
     few, sparse = slice(0, 3), scipy.sparse.csr_array(X)
-    view = recorded(
+    view = autologged(
         lambda: (Ridge().fit(X[few], Y[few]), Ridge().fit(sparse, Y).score(sparse, Y)),
         learning_curve=(0.5,),
         permutation_importance=1,
@@ -260,13 +253,13 @@ def test_frames_of_polars_have_a_signature() -> None:
     """Names and types of their columns."""
     polars = pytest.importorskip("polars")
     frame = polars.DataFrame(X[:, :2], schema=["a", "b"])
-    (kept,) = recorded(lambda: Ridge().fit(frame, polars.Series(Y))).artifacts("model")
+    (kept,) = autologged(lambda: Ridge().fit(frame, polars.Series(Y))).artifacts("model")
     assert kept.metadata["signature"]["inputs"]["dtypes"] == {"a": "Float64", "b": "Float64"}
 
 
 def test_nothing_of_what_is_made_on_request_is_made_without_it() -> None:
     """No table, no curve, no rows."""
-    view = recorded(lambda: LogisticRegression().fit(X[:400], Y[:400]).score(X[400:], Y[400:]))
+    view = autologged(lambda: LogisticRegression().fit(X[:400], Y[:400]).score(X[400:], Y[400:]))
     assert not view.tables("test/permutation_importance")
     assert not view.tables("predictions/test")
     assert "learning_curve/val/score" not in view.metrics()

@@ -1,6 +1,5 @@
 """autolog of scikit-learn: what fitted estimators have learned, after the fit and from call to call."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-import barograph
-from barograph.integrations.sklearn import autolog
-from barograph.reading import RunView
+from .recorded import autologged, table
 
 pytestmark = [
     # Tiny fits with few iterations do not converge, and are not meant to.
@@ -41,26 +38,12 @@ def data() -> tuple[pd.DataFrame, np.ndarray]:
     return frame.data, frame.target.to_numpy()
 
 
-def recorded(do: Callable[[], object]) -> RunView:
-    """The run of what is done in an autolog."""
-    with autolog(quiet=True):
-        do()
-    (view,) = barograph.open().runs()
-    return view
-
-
-def table(view: RunView, key: str) -> dict[str, list[Any]]:
-    """The columns of the one table of this key."""
-    (found,) = view.tables(key)
-    return dict(zip(found.columns, map(list, zip(*found.rows, strict=True)), strict=True))
-
-
 def test_coefficients_carry_the_names_of_the_features(data: Any) -> None:
     """Also in a pipeline, whose last step speaks for it; the weightiest feature leads the table."""
     X, y = data
     X = (X - X.mean()) / X.std()
     model = make_pipeline(PCA().set_output(transform="pandas"), LogisticRegression())
-    view = recorded(lambda: (LogisticRegression().fit(X, y), model.fit(X, y)))
+    view = autologged(lambda: (LogisticRegression().fit(X, y), model.fit(X, y)))
     plain = LogisticRegression().fit(X, y)
     for name, coefficient in zip(X.columns, plain.coef_[0], strict=True):
         assert view.metric(f"coef/{name}").values[0] == coefficient
@@ -77,7 +60,7 @@ def test_coefficients_of_several_classes_are_columns() -> None:
     """Named by the class."""
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression(max_iter=50)
-    columns = table(recorded(lambda: model.fit(X, y)), "model/coefficients")
+    columns = table(autologged(lambda: model.fit(X, y)), "model/coefficients")
     assert sorted(columns["feature"]) == ["x0", "x1", "x2", "x3"]
     for place in range(3):
         assert columns[f"coefficient {place}"][columns["feature"].index("x2")] == model.coef_[place, 2]
@@ -86,7 +69,7 @@ def test_coefficients_of_several_classes_are_columns() -> None:
 def test_layers_of_a_perceptron_are_distributions(data: Any) -> None:
     """Weights and biases of each, at the last step of the fit."""
     model = MLPClassifier((4, 3), max_iter=3, random_state=0)
-    view = recorded(lambda: model.fit(*data))
+    view = autologged(lambda: model.fit(*data))
     for place, (weights, biases) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
         assert view.histogram(f"weights/layer{place}").records[0].mean == pytest.approx(weights.mean())
         assert view.histogram(f"weights/bias{place}").records[0].count == biases.size
@@ -106,7 +89,7 @@ def test_layers_of_a_perceptron_are_distributions(data: Any) -> None:
 def test_importance_and_trees_are_recorded(data: Any, model: Any) -> None:
     """The importance is that of the estimator, the trees are counted."""
     X, y = data
-    view = recorded(lambda: model.fit(X, y))
+    view = autologged(lambda: model.fit(X, y))
     found = table(view, "model/importance")
     np.testing.assert_allclose(
         [found["importance"][found["feature"].index(name)] for name in X.columns],
@@ -125,7 +108,7 @@ def test_at_most_fifty_features_have_series() -> None:
     """The weightiest ones; the table holds more."""
     X = np.random.default_rng(0).normal(size=(100, 200))
     model = LogisticRegression()
-    view = recorded(lambda: model.fit(X, X[:, 170] > 0))
+    view = autologged(lambda: model.fit(X, X[:, 170] > 0))
     assert len([key for key in view.metrics() if key.startswith("coef/")]) == 50
     assert view.metric("coef/x170").values[0] == model.coef_[0, 170]
     assert len(view.tables("model/coefficients")[0].rows) == 200
@@ -137,7 +120,7 @@ def test_trees_of_a_boosting_are_series_over_its_iterations(data: Any, model: An
     X, y = data
     size = "n_estimators" if model is GradientBoostingClassifier else "max_iter"
     boosting = model(warm_start=True, **{size: 3})
-    view = recorded(lambda: (boosting.fit(X, y), boosting.set_params(**{size: 5}).fit(X, y)))
+    view = autologged(lambda: (boosting.fit(X, y), boosting.set_params(**{size: 5}).fit(X, y)))
     depth = view.metric("trees/round/depth")
     assert depth.steps.tolist() == [0, 1, 2, 3, 4]
     if model is GradientBoostingClassifier:
@@ -149,7 +132,7 @@ def test_centres_and_components_are_tables(data: Any) -> None:
     """With the sizes of the clusters, and the share of the variance."""
     X, _ = data
     clusters, components = KMeans(3, n_init=1, random_state=0), PCA(4)
-    view = recorded(lambda: (clusters.fit(X), components.fit(X)))
+    view = autologged(lambda: (clusters.fit(X), components.fit(X)))
     centres = table(view, "model/cluster_centers")
     assert centres["size"] == np.bincount(clusters.labels_).tolist()
     assert centres[X.columns[1]] == clusters.cluster_centers_[:, 1].tolist()
@@ -164,7 +147,7 @@ def test_parts_of_a_pipeline_and_the_best_of_a_search_are_seen(data: Any) -> Non
     """A part's keys begin with its name."""
     pipeline = make_pipeline(StandardScaler(), PCA(3), LogisticRegression())
     search = GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1.0]}, cv=2)
-    view = recorded(lambda: search.fit(*data))
+    view = autologged(lambda: search.fit(*data))
     assert "pca/weights/components" in view.histograms()
     assert view.metric("weights/coef/norm").values[0] == pytest.approx(np.linalg.norm(search.best_estimator_[-1].coef_))
 
@@ -180,7 +163,7 @@ def test_each_call_of_partial_fit_is_a_step_as_long_as_it_is_cheap(data: Any) ->
             model.partial_fit(X, y, classes=[0, 1])
             norms.append(float(np.linalg.norm(model.coef_)))
 
-    view = recorded(do)
+    view = autologged(do)
     points = view.metric("weights/coef/norm")
     assert points.steps.tolist()[:4] == [0, 1, 2, 3]
     assert points.values.tolist() == pytest.approx([norms[step] for step in points.steps])
@@ -197,6 +180,6 @@ def test_a_fit_comes_out_the_same_to_the_bit(data: Any) -> None:
         return [forest.predict_proba(X), MLPClassifier((3,), max_iter=3, random_state=state).fit(X, y).coefs_[0]]
 
     found: list[Any] = []
-    recorded(lambda: found.extend(fit()))
+    autologged(lambda: found.extend(fit()))
     for mine, plain in zip(found, fit(), strict=True):
         assert mine.tobytes() == plain.tobytes()

@@ -4,7 +4,6 @@ import copy
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import barograph
 from barograph.integrations.sklearn import BarographCallback, autolog, live
-from barograph.reading import RunView
+
+from .recorded import autologged
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -35,13 +35,6 @@ with_callbacks = pytest.mark.skipif(
 
 X, Y = load_iris(return_X_y=True)
 GRID = {"max_depth": [1, 2, 3]}
-
-
-def recorded(do: Callable[[], object], **options: Any) -> RunView:
-    """The run of what is done in an autolog."""
-    with autolog(quiet=True, **options) as run:
-        do()
-    return barograph.open().run(run.id)
 
 
 def folds(search: Any) -> list[list[float]]:
@@ -64,7 +57,7 @@ def test_each_fold_of_a_search_is_told_as_it_is_done() -> None:
             return super().fit(X, y)
 
     search = GridSearchCV(Looks(random_state=0), GRID, cv=2)
-    view = recorded(lambda: search.fit(X, Y))
+    view = autologged(lambda: search.fit(X, Y))
     assert seen == [0, 1, 2, 3, 4, 5, 6]
     points = view.metric("search/fold/score")
     assert points.steps.tolist() == [0, 0, 1, 1, 2, 2]
@@ -75,7 +68,7 @@ def test_each_fold_of_a_search_is_told_as_it_is_done() -> None:
 def test_rounds_of_a_halving_search_follow_each_other() -> None:
     """A candidate that is tried again has another step."""
     search = HalvingGridSearchCV(DecisionTreeClassifier(random_state=0), GRID, cv=2, random_state=0, min_resources=20)
-    view = recorded(lambda: search.fit(X, Y))
+    view = autologged(lambda: search.fit(X, Y))
     points = view.metric("search/fold/score")
     assert points.values.reshape(-1, 2).tolist() == folds(search)
     assert points.steps.tolist() == np.repeat(np.arange(len(folds(search))), 2).tolist()
@@ -92,7 +85,7 @@ def test_several_scores_and_failed_folds_are_told() -> None:
             return super().fit(X, y)
 
     search = GridSearchCV(Fails(), GRID, cv=2, scoring=["accuracy", "f1_macro"], refit=False)
-    view = recorded(lambda: search.fit(X, Y))
+    view = autologged(lambda: search.fit(X, Y))
     values = view.metric("search/fold/f1_macro").values
     assert np.isnan(values).tolist() == [False, False, True, True, False, False]
     assert "search/fold/accuracy" in view.metrics()
@@ -101,7 +94,7 @@ def test_several_scores_and_failed_folds_are_told() -> None:
 def test_a_search_inside_another_call_is_not_told_fold_by_fold() -> None:
     """What is fitted inside is a part of it."""
     inner = GridSearchCV(DecisionTreeClassifier(), GRID, cv=2)
-    view = recorded(lambda: cross_val_score(inner, X, Y, cv=2))
+    view = autologged(lambda: cross_val_score(inner, X, Y, cv=2))
     assert "search/fold/score" not in view.metrics()
 
 
@@ -109,7 +102,7 @@ def test_folds_in_threads_are_told_once_each() -> None:
     """Also where joblib works in threads."""
     search = RandomizedSearchCV(DecisionTreeClassifier(random_state=0), GRID, n_iter=3, cv=2, random_state=0)
     with joblib.parallel_backend("threading", n_jobs=2):
-        view = recorded(lambda: search.fit(X, Y))
+        view = autologged(lambda: search.fit(X, Y))
     if "search/fold/score" in view.metrics():  # since 1.9, which tells whose fold it is
         points = view.metric("search/fold/score")
         told = sorted(zip(points.steps.tolist(), points.values.tolist(), strict=True))
@@ -121,7 +114,7 @@ def test_folds_in_threads_are_told_once_each() -> None:
 def test_workers_tell_of_their_folds_themselves() -> None:
     """In journals of their own, at the step of the candidate; nothing of it stays in the search."""
     search = GridSearchCV(DecisionTreeClassifier(random_state=0), GRID, cv=2, n_jobs=2)
-    view = recorded(lambda: search.fit(X, Y))
+    view = autologged(lambda: search.fit(X, Y))
     assert sorted(view.metric("time/fold_s").steps.tolist()) == [0, 0, 1, 1, 2, 2]
     assert view.status == "finished"
     assert "_skl_callbacks" not in vars(search) | vars(search.best_estimator_)
@@ -131,7 +124,7 @@ def test_workers_tell_of_their_folds_themselves() -> None:
 def test_candidates_are_runs_of_their_own_on_request() -> None:
     """Children of the search's run: parameters, the score of each fold, the mean; the best is marked."""
     search = GridSearchCV(DecisionTreeClassifier(random_state=0), GRID, cv=2)
-    view = recorded(lambda: search.fit(X, Y), candidates="runs")
+    view = autologged(lambda: search.fit(X, Y), candidates="runs")
     children = sorted(view.children(), key=lambda child: int(child.config["candidate"]))
     assert [child.config["params"] for child in children] == search.cv_results_["params"]
     assert [child.metric("val/score").values.tolist() for child in children] == folds(search)
@@ -151,7 +144,7 @@ def test_iterations_of_a_logistic_regression_are_a_series() -> None:
     """The loss without the penalty and the size of the coefficients after each, the last those of the fitted model."""
     names = np.array(["a", "b", "c"])[Y]
     model = LogisticRegression(max_iter=10)
-    view = recorded(lambda: model.fit(X, names))
+    view = autologged(lambda: model.fit(X, names))
     loss = view.metric("train/loss")
     assert loss.steps.tolist() == list(range(10))
     assert loss.values[-1] == pytest.approx(log_loss(names, model.predict_proba(X)))
@@ -165,7 +158,7 @@ def test_weights_of_samples_count_in_the_loss() -> None:
     """In a pipeline, too."""
     weights = np.linspace(0, 1, len(Y))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=4))
-    view = recorded(lambda: model.fit(X, Y, logisticregression__sample_weight=weights))
+    view = autologged(lambda: model.fit(X, Y, logisticregression__sample_weight=weights))
     expected = log_loss(Y, model.predict_proba(X), sample_weight=weights)
     assert view.metric("train/loss").values[-1] == pytest.approx(expected)
 
@@ -189,7 +182,7 @@ def test_the_users_own_callbacks_stay_and_are_called() -> None:
     outside, inside = Mine(), Mine()
     LogisticRegression(max_iter=4).set_callbacks(outside).fit(X, Y)
     model = LogisticRegression(max_iter=4).set_callbacks(inside)
-    recorded(lambda: model.fit(X, Y))
+    autologged(lambda: model.fit(X, Y))
     assert inside.ended == outside.ended > 4
     assert vars(model)["_skl_callbacks"] == [inside]
 
@@ -309,7 +302,7 @@ class _Mine(ClassifierMixin, BaseEstimator):
 
 def test_a_search_over_the_users_own_estimator_warns_of_nothing() -> None:
     """scikit-learn warns where a callback is to be passed on to an estimator that takes none; ours is not."""
-    view = recorded(lambda: GridSearchCV(_Mine(), {"shift": [5.0, 6.0]}, cv=2).fit(X, (Y > 0).astype(int)))
+    view = autologged(lambda: GridSearchCV(_Mine(), {"shift": [5.0, 6.0]}, cv=2).fit(X, (Y > 0).astype(int)))
     assert not view.events("warning")
 
 

@@ -24,7 +24,8 @@ from xgboost.callback import (
 
 import barograph
 from barograph.integrations.xgboost import BarographCallback, model, trees
-from barograph.reading import RunView
+
+from .recorded import event, only_run
 
 CLASSES: dict[str, Any] = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1, "seed": 1}
 SPLIT = 150
@@ -49,18 +50,6 @@ def train(*callbacks: TrainingCallback, rounds: int = 6, **arguments: Any) -> xg
     arguments = {"params": CLASSES, "evals": [(training, "train"), (validation, "valid")], **arguments}
     arguments = {"dtrain": training, "num_boost_round": rounds, "verbose_eval": False, **arguments}
     return xgboost.train(callbacks=list(callbacks), **arguments)
-
-
-def only_run() -> RunView:
-    """The one run in the store."""
-    (view,) = barograph.open().runs()
-    return view
-
-
-def event(name: str) -> dict[str, Any]:
-    """What belongs to the one event of this name."""
-    (found,) = only_run().events(name)
-    return found.data
 
 
 class StopAfter(TrainingCallback):

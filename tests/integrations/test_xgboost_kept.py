@@ -11,7 +11,8 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 import barograph
 from barograph.integrations.xgboost import BarographCallback, contributions, predicting, results
-from barograph.reading import RunView
+
+from .recorded import only_run
 
 PARAMS: dict[str, Any] = {"max_depth": 3, "nthread": 1, "seed": 1}
 SPLIT = 300
@@ -48,12 +49,6 @@ def train(
     )
 
 
-def view() -> RunView:
-    """The one run in the store."""
-    (found,) = barograph.open().runs()
-    return found
-
-
 @pytest.fixture
 def unbounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings are long enough for anything."""
@@ -67,7 +62,7 @@ def unbounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_model_comes_back_from_its_artifact() -> None:
     """What is loaded from the store predicts the same to the bit."""
     booster = train(BarographCallback())
-    artifact = view().artifact("model")
+    artifact = only_run().artifact("model")
     again = xgboost.Booster(model_file=bytearray(artifact.read_bytes()))
     data = matrices()[1]
     assert (again.predict(data) == booster.predict(data)).all()
@@ -85,7 +80,7 @@ def test_the_model_that_is_kept_is_the_one_that_train_returns(is_first: bool) ->
         training, 50, evals=[(validation, "valid")], verbose_eval=False,
         callbacks=callbacks if is_first else callbacks[::-1],
     )  # fmt: skip
-    run = view()
+    run = only_run()
     artifact = run.artifact("model")
     assert booster.num_boosted_rounds() == artifact.metadata["rounds"] == run.summary["trees/count"]
     assert int(artifact.metadata["best_iteration"]) == booster.best_iteration
@@ -98,7 +93,7 @@ def test_no_model_is_kept_if_none_is_wanted_or_none_is_returned() -> None:
     with barograph.init():
         train(BarographCallback(log_model=False))
         xgboost.cv(PARAMS, matrices()[0], 3, nfold=2, callbacks=[BarographCallback()])
-    assert view().artifacts() == []
+    assert only_run().artifacts() == []
 
 
 def test_the_digest_of_the_weights_tells_models_apart() -> None:
@@ -112,7 +107,7 @@ def test_the_digest_of_the_weights_tells_models_apart() -> None:
 def test_every_fold_of_cv_has_a_digest() -> None:
     """By the number of the fold."""
     xgboost.cv(PARAMS, matrices()[0], 3, nfold=2, callbacks=[BarographCallback()])
-    (weights,) = view().weights()
+    (weights,) = only_run().weights()
     assert set(weights.each) == {"booster/fold0", "booster/fold1"}
 
 
@@ -127,7 +122,7 @@ def test_regularization_in_force_is_in_the_configuration() -> None:
         training, 5, evals=[(validation, "valid")], verbose_eval=False,
         callbacks=[BarographCallback(), EarlyStopping(rounds=4, min_delta=0.01, data_name="valid", metric_name="rmse")],
     )  # fmt: skip
-    found = view().config["regularization"]
+    found = only_run().config["regularization"]
     told = {name: found[name] for name in ("lambda", "alpha", "gamma", "max_depth", "subsample", "colsample_bytree")}
     assert told == {
         "lambda": 3, "alpha": 0.5, "gamma": 0.1, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 1,
@@ -168,7 +163,7 @@ def test_results_of_a_classifier_are_those_of_scikit_learn(objective: str, class
     )
     outputs = booster.predict(data)
     said = outputs.argmax(axis=1) if outputs.ndim > 1 else (outputs > 0.5 if classes == 2 else outputs).astype(int)
-    told = view().summary
+    told = only_run().summary
     assert told["known/accuracy"] == pytest.approx(accuracy_score(labels, said, sample_weight=weights))
     average = "binary" if classes == 2 else "macro"
     assert told["known/f1"] == pytest.approx(f1_score(labels, said, sample_weight=weights, average=average))
@@ -208,7 +203,7 @@ def test_results_of_a_regression_are_those_of_scikit_learn() -> None:
 def test_other_objectives_are_no_trouble(odd: dict[str, Any]) -> None:
     """What makes no sense for an objective is left out."""
     train(BarographCallback(log_predictions=5), classes=2, **odd)
-    run = view()
+    run = only_run()
     assert run.status == "finished"
     assert ("valid/accuracy" in run.metrics()) == odd["objective"].startswith("binary:")
     assert len(run.tables("predictions/valid")[0].rows) == 5
@@ -223,7 +218,7 @@ def test_labels_that_are_shares_are_no_classes() -> None:
     xgboost.train(
         params, data, 3, evals=[(data, "all")], verbose_eval=False, callbacks=[BarographCallback(log_predictions=2)]
     )
-    run = view()
+    run = only_run()
     assert "all/accuracy" not in run.metrics()
     assert run.tables("predictions/all")[0].rows[0][2] == pytest.approx(data.get_label()[0])
 
@@ -232,7 +227,7 @@ def test_results_that_would_cost_time_are_left_out(monkeypatch: pytest.MonkeyPat
     """The share of the training's time is what decides."""
     monkeypatch.setattr(results, "_SHARE", 0.0)
     train(BarographCallback())
-    assert "valid/mae" not in view().metrics()
+    assert "valid/mae" not in only_run().metrics()
 
 
 # -- predictions -----------------------------------------------------------------------------------------------------
@@ -245,7 +240,7 @@ def test_fixed_rows_have_a_table_each_round(classes: int) -> None:
     objectives = {0: "reg:squarederror", 2: "binary:logistic", 3: "multi:softprob"}
     params = {"num_class": 3} if classes == 3 else {}
     booster = train(BarographCallback(log_predictions=4), classes, objective=objectives[classes], **params)
-    tables = view().tables("predictions/valid")
+    tables = only_run().tables("predictions/valid")
     assert [table.step for table in tables] == list(range(8))
     last = dict(zip(tables[-1].columns, zip(*tables[-1].rows, strict=True), strict=True))
     assert last["index"] == (0, 33, 66, 99)
@@ -267,20 +262,20 @@ def test_predictions_change_no_bit_of_the_model() -> None:
     """Nor does asking for more rows than there are."""
     params: dict[str, Any] = {"booster": "dart", "rate_drop": 0.3, "subsample": 0.5}
     assert train(BarographCallback(log_predictions=10**6), **params).save_raw() == train(None, **params).save_raw()
-    assert len(view().tables("predictions/valid")[-1].rows) == 100
+    assert len(only_run().tables("predictions/valid")[-1].rows) == 100
 
 
 def test_the_last_evaluation_has_its_table_whatever_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """In between, the budget decides."""
     monkeypatch.setattr(predicting, "_BUDGET_SHARE", 0.0)
     train(BarographCallback(log_predictions=2))
-    assert [table.step for table in view().tables("predictions/valid")] == [0, 7]
+    assert [table.step for table in only_run().tables("predictions/valid")] == [0, 7]
 
 
 def test_folds_of_cv_have_tables_of_their_own() -> None:
     """Rows are those of the fold's test set."""
     xgboost.cv(PARAMS, matrices()[0], 3, nfold=2, callbacks=[BarographCallback(log_predictions=3)])
-    assert [len(view().tables(f"predictions/test/fold{fold}")[0].rows) for fold in range(2)] == [3, 3]
+    assert [len(only_run().tables(f"predictions/test/fold{fold}")[0].rows) for fold in range(2)] == [3, 3]
 
 
 @pytest.mark.parametrize("evaluates_training_only", [True, False])
@@ -294,7 +289,7 @@ def test_rows_of_quantized_data_are_found(evaluates_training_only: bool) -> None
         PARAMS, training, 3, evals=evals, verbose_eval=False, callbacks=[BarographCallback(log_predictions=3)]
     )
     name, data = ("known", training) if evaluates_training_only else ("new", validation)
-    table = view().tables(f"predictions/{name}")[-1]
+    table = only_run().tables(f"predictions/{name}")[-1]
     places = [row[0] for row in table.rows]
     assert [row[3] for row in table.rows] == pytest.approx(booster.predict(data)[places].tolist())
 
@@ -305,7 +300,7 @@ def test_groups_of_a_ranker_are_no_trouble() -> None:
     ranker = xgboost.XGBRanker(n_estimators=3, callbacks=[BarographCallback(log_predictions=6)])
     groups = np.repeat(np.arange(40), 10)
     ranker.fit(inputs, labels, qid=groups, eval_set=[(inputs, labels)], eval_qid=[groups], verbose=False)
-    assert len(view().tables("predictions/validation_0")[0].rows) == 6
+    assert len(only_run().tables("predictions/validation_0")[0].rows) == 6
 
 
 def test_several_targets_are_lists() -> None:
@@ -315,7 +310,7 @@ def test_several_targets_are_lists() -> None:
     xgboost.train(
         PARAMS, data, 3, evals=[(data, "all")], verbose_eval=False, callbacks=[BarographCallback(log_predictions=2)]
     )
-    (row, _) = view().tables("predictions/all")[0].rows
+    (row, _) = only_run().tables("predictions/all")[0].rows
     assert len(row[2]) == len(row[3]) == 2
 
 
@@ -328,7 +323,7 @@ def test_a_wrong_number_of_rows_is_refused_at_once() -> None:
 def test_without_a_validation_set_rows_of_the_training_set_are_shown() -> None:
     """The table has its name."""
     train(BarographCallback(log_predictions=2), evaluates=False)
-    assert view().tables("predictions/train")[-1].step == 7
+    assert only_run().tables("predictions/train")[-1].step == 7
 
 
 # -- contributions ---------------------------------------------------------------------------------------------------
@@ -340,7 +335,7 @@ def test_shap_values_over_rounds_are_those_that_xgboost_tells(monkeypatch: pytes
     monkeypatch.setattr(contributions, "_BUDGET_SHARE", 1e9)
     params = {"objective": "multi:softprob", "num_class": 3} if classes else {}
     booster = train(BarographCallback(log_shap=4), classes, rounds=12, **params)
-    run = view()
+    run = only_run()
     rows = matrices(classes)[1].slice([0, 33, 66, 99])
     values = booster.predict(rows, pred_contribs=True)[..., :-1]
     points = run.metric("shap/f0")
@@ -364,7 +359,7 @@ def test_where_there_are_no_shap_values_is_an_event() -> None:
     """XGBoost has none of rows that it cannot cut out."""
     data = xgboost.QuantileDMatrix(*draw())
     xgboost.train(PARAMS, data, 3, callbacks=[BarographCallback(log_shap=3)])
-    assert len(view().events("shap_left_out")) == 1
+    assert len(only_run().events("shap_left_out")) == 1
 
 
 # -- learning curves ---------------------------------------------------------------------------------------------------
@@ -379,17 +374,17 @@ def test_scores_over_the_amount_of_data_are_those_of_trainings_on_it() -> None:
         params, training, 5, evals=[(training, "train"), (validation, "valid")], evals_result=told, verbose_eval=False,
         callbacks=[BarographCallback(learning_curve=(0.5, 0.1))],
     )  # fmt: skip
-    points = view().metric("learning_curve/valid/logloss")
+    points = only_run().metric("learning_curve/valid/logloss")
     assert points.steps.tolist() == [30, 150, 300]
     assert points.values[-1] == told["valid"]["logloss"][-1]
-    assert view().events("fit_end")[0].step == 4
+    assert only_run().events("fit_end")[0].step == 4
     half = training.slice(np.linspace(0, SPLIT - 1, 150).astype(int).tolist())
     alone: dict[str, Any] = {}
     xgboost.train(
         params, half, 5, evals=[(half, "train"), (validation, "valid")], evals_result=alone, verbose_eval=False
     )
     assert points.values[1] == alone["valid"]["logloss"][-1]
-    assert view().metric("learning_curve/train/logloss").values[1] == alone["train"]["logloss"][-1]
+    assert only_run().metric("learning_curve/train/logloss").values[1] == alone["train"]["logloss"][-1]
 
 
 def test_a_model_that_is_trained_on_after_a_learning_curve_is_the_same_to_the_bit() -> None:
@@ -415,7 +410,7 @@ def test_why_there_is_no_learning_curve_is_an_event(kind: str) -> None:
         params, data, 2, evals=evals, verbose_eval=False, xgb_model=first,
         callbacks=[BarographCallback(learning_curve=(0.5,))],
     )  # fmt: skip
-    run = view()
+    run = only_run()
     assert len(run.events("learning_curve_left_out")) == 1
     assert not [key for key in run.metrics() if key.startswith("learning_curve/")]
 
@@ -436,7 +431,7 @@ def test_every_set_is_described_once(tmp_path: Path) -> None:
     with barograph.init():
         for evals in ([(validation, "valid")], [(training, "known"), (validation, "valid")]):
             xgboost.train(PARAMS, training, 2, evals=evals, verbose_eval=False, callbacks=[BarographCallback()])
-    rows = {data.name: data.rows for data in view().datasets()}
+    rows = {data.name: data.rows for data in only_run().datasets()}
     assert rows == {"train": SPLIT, "known": SPLIT, "valid": 400 - SPLIT}
 
 
@@ -447,7 +442,7 @@ def test_labels_that_were_set_anew_are_data_of_their_own() -> None:
         for labels in (training.get_label(), training.get_label(), np.zeros(SPLIT)):
             training.set_label(labels)
             xgboost.train(PARAMS, training, 1, callbacks=[BarographCallback()])
-    assert len(view().records("dataset")) == 2
+    assert len(only_run().records("dataset")) == 2
 
 
 def test_data_in_external_memory_is_described(tmp_path: Path) -> None:
@@ -474,7 +469,7 @@ def test_data_in_external_memory_is_described(tmp_path: Path) -> None:
         {**PARAMS, "tree_method": "hist"}, data, 2, evals=[(data, "all")], verbose_eval=False,
         callbacks=[BarographCallback(log_predictions=3)],
     )  # fmt: skip
-    run = view()
+    run = only_run()
     assert [found.name for found in run.datasets()] == ["all"]
     assert run.config["data"]["samples"] == 400
     assert len(run.tables("predictions/all")[-1].rows) == 3

@@ -10,7 +10,8 @@ import xgboost
 import barograph
 from barograph.integrations.xgboost import BarographCallback, looks
 from barograph.integrations.xgboost.trees import Trees
-from barograph.reading import RunView
+
+from .recorded import only_run
 
 PARAMS: dict[str, Any] = {"objective": "reg:squarederror", "max_depth": 3, "nthread": 1, "seed": 1}
 
@@ -31,12 +32,6 @@ def train(*callbacks: BarographCallback, rounds: int = 6, columns: int = 5, **pa
     return xgboost.train(params, data, rounds, callbacks=list(callbacks))
 
 
-def view() -> RunView:
-    """The one run in the store."""
-    (found,) = barograph.open().runs()
-    return found
-
-
 def nodes(booster: xgboost.Booster, number: int) -> list[dict[str, Any]]:
     """The nodes of one round's tree, as XGBoost dumps them."""
     found = [json.loads(booster[number : number + 1].get_dump(dump_format="json", with_stats=True)[0])]
@@ -52,7 +47,7 @@ def test_leaves_gains_and_depth_of_each_round_are_those_of_a_dump(
     """Whether the round was cut out of the model or the whole model was read."""
     monkeypatch.setattr(looks, "_WHOLE_MODEL_BYTES", whole_bytes)
     booster = train(BarographCallback(watch_every=1), tree_method="exact", gamma=4, max_depth=6)
-    run = view()
+    run = only_run()
     values, gains = run.histogram("trees/leaf_values"), run.histogram("trees/gains")
     depth, leaves = run.metric("trees/round/depth").values, run.metric("trees/round/leaves").values
     assert values.steps.tolist() == list(range(6))
@@ -74,7 +69,7 @@ def test_all_trees_of_a_forest_count_and_no_earlier_ones() -> None:
     booster = train(BarographCallback(watch_every=1), num_parallel_tree=3, subsample=0.5)
     trees = booster[5:6].get_dump()
     assert len(trees) == 3
-    assert view().metric("trees/round/leaves").values[5] == sum(tree.count("leaf=") for tree in trees)
+    assert only_run().metric("trees/round/leaves").values[5] == sum(tree.count("leaf=") for tree in trees)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +96,7 @@ def test_looking_draws_no_random_number(
 def test_importance_of_five_kinds_is_a_series() -> None:
     """Every tenth round that is looked into has one, and the last round has that of the table."""
     booster = train(BarographCallback(watch_every=10), rounds=25)
-    run = view()
+    run = only_run()
     for kind in ("weight", "gain", "cover", "total_gain", "total_cover"):
         points = run.metric(f"importance/{kind}/f0")
         assert points.steps.tolist() == [10, 20, 24]
@@ -112,7 +107,7 @@ def test_importance_of_five_kinds_is_a_series() -> None:
 def test_at_most_fifty_features_have_series() -> None:
     """The table holds all of them."""
     train(BarographCallback(), rounds=40, columns=90, max_depth=6)
-    run = view()
+    run = only_run()
     assert len([key for key in run.metrics() if key.startswith("importance/gain/")]) == 50
     assert len(run.tables("model/importance")[0].rows) > 50
 
@@ -125,7 +120,7 @@ def test_coefficients_of_a_linear_model_are_recorded() -> None:
     callback = BarographCallback(watch_every=1)
     booster = xgboost.train(params, xgboost.DMatrix(inputs, labels), 3, callbacks=[callback])
     coefficients = booster.get_score(importance_type="weight")
-    run = view()
+    run = only_run()
     assert run.histogram("weights/coefficients").records[2].count == 15
     assert run.metric("weights/coefficients/norm").values[2] == pytest.approx(
         np.linalg.norm(list(coefficients.values()))
@@ -139,7 +134,7 @@ def test_leaves_that_are_vectors_are_recorded() -> None:
     data = xgboost.DMatrix(inputs, np.stack([targets, -targets], axis=1))
     params = {"multi_strategy": "multi_output_tree", "max_depth": 3}
     booster = xgboost.train(params, data, 3, callbacks=[BarographCallback(watch_every=1)])
-    run = view()
+    run = only_run()
     leaves = Trees(booster[2:3].save_raw("ubj")).leaves
     assert run.metric("trees/round/leaves").values[2] == leaves
     for key in set(run.histograms()) & {"trees/leaf_values"}:  # XGBoost 2.1 does not keep them in that form
@@ -150,7 +145,7 @@ def test_every_fold_of_cv_is_looked_into() -> None:
     """The fold stands at the end of the key."""
     data = xgboost.DMatrix(*draw())
     xgboost.cv(PARAMS, data, 3, nfold=2, callbacks=[BarographCallback(watch_every=1)])
-    run = view()
+    run = only_run()
     assert {"trees/leaf_values/fold0", "trees/gains/fold1"} <= set(run.histograms())
     assert run.metric("trees/round/depth/fold1").steps.tolist() == [0, 1, 2]
     assert run.metric("importance/total_gain/f0/fold1").steps.tolist() == [2]
@@ -162,7 +157,7 @@ def test_a_model_that_goes_on_is_seen_by_its_new_rounds() -> None:
     callback = BarographCallback(watch_every=1)
     data = xgboost.DMatrix(*draw())
     booster = xgboost.train(PARAMS, data, 3, xgb_model=first, callbacks=[callback])
-    points = view().metric("trees/round/leaves")
+    points = only_run().metric("trees/round/leaves")
     assert points.steps.tolist() == [4, 5, 6]
     assert points.values[2] == sum(tree.count("leaf=") for tree in booster[6:7].get_dump())
 

@@ -13,10 +13,8 @@ from barograph.results import are_whole, results_of_classes, results_of_values
 
 _Array = NDArray[Any]
 _SHARE = 0.003  # of the training's time
-_ROW_S, _TREE_S = (
-    100e-9,
-    20e-9,
-)  # what a row costs, and what it costs in each tree of depth 10; CPU of one core, measured
+# What a row costs, and what it costs in each tree of depth 10; CPU of one core, measured.
+_ROW_S, _TREE_S = 100e-9, 20e-9
 
 
 def affordable_results(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch.nn.parameter import UninitializedParameter
 
 # what wrappers put into the names of what they wrap: torch.compile, checkpoint_wrapper, FullyShardedDataParallel
 _WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+_STAGES = ("pp", "pipe", "stage")  # how the dimension of a mesh along which a model is cut into stages is called
 _FSDP = "torch.distributed.fsdp.fully_sharded_data_parallel"
 
 
@@ -74,9 +75,13 @@ class Parameters:
         if not is_sharded(parameter):
             return rank == 0
         place = parameter.device_mesh.get_coordinate()
-        return place is not None and all(
-            how.is_shard() or (how.is_replicate() and at == 0)
-            for how, at in zip(parameter.placements, place, strict=True)
+        return (
+            place is not None
+            and all(
+                how.is_shard() or (how.is_replicate() and at == 0)
+                for how, at in zip(parameter.placements, place, strict=True)
+            )
+            and _is_first_group(parameter.device_mesh)
         )
 
     def of(self, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -115,6 +120,22 @@ def local_part(tensor: torch.Tensor) -> torch.Tensor:
     own = getattr(tensor, "to_local", None)
     local: torch.Tensor = own() if own is not None else tensor
     return local.detach()
+
+
+def _is_first_group(mesh: Any) -> bool:
+    """Whether this process is in the first of the groups that hold the same shards.
+
+    The processes of a mesh may be a part of those of a larger one: where a module is sharded by data only and others by
+    data and tensor, each group along the tensors holds all of it. Stages of a pipeline hold different modules.
+    """
+    find_root = getattr(mesh, "_get_root_mesh", None)  # private; without it nothing is known of other groups
+    root = None if find_root is None else find_root()
+    place = None if root is None else root.get_coordinate()
+    if place is None:
+        return True
+    names = root.mesh_dim_names or [""] * len(place)
+    stage = tuple(at if name.startswith(_STAGES) else slice(None) for name, at in zip(names, place, strict=True))
+    return bool((mesh.mesh == root.mesh[stage].flatten()[0]).any())
 
 
 def _flattened(model: nn.Module) -> dict[int, _Flat]:

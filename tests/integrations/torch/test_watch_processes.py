@@ -43,6 +43,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 wrapped = fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
 """
+_SHARDED_BY_DATA_ONLY = """
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+mesh = init_device_mesh("cpu", {shape}, mesh_dim_names=("data", {other!r}))
+wrapped = fully_shard(model, mesh=mesh["data"])
+"""
 _FLAT = """
 from torch.distributed.fsdp import FullyShardedDataParallel, ShardingStrategy
 wrapped = FullyShardedDataParallel(
@@ -51,9 +57,9 @@ wrapped = FullyShardedDataParallel(
 """
 
 
-def trained_by_two(wrapping: str, folder: Path) -> RunView:
-    """The run of two processes that train the same model, each on its half of every batch."""
-    launched = {**os.environ, "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "two", "OMP_NUM_THREADS": "1"}
+def trained_by(world: int, wrapping: str, folder: Path) -> RunView:
+    """The run of processes that train the same model, each on its part of every batch."""
+    launched = {**os.environ, "WORLD_SIZE": str(world), "TORCHELASTIC_RUN_ID": "two", "OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", _TRAINING % wrapping, str(folder / "meeting")],
@@ -62,10 +68,10 @@ def trained_by_two(wrapping: str, folder: Path) -> RunView:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank in range(2)
+        for rank in range(world)
     ]
     told = [process.communicate(timeout=180)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told
+    assert [process.returncode for process in processes] == [0] * world, told
     assert "barograph:" not in "".join(told)
     (view,) = open_store(os.environ["BAROGRAPH_STORE"]).runs()
     return view
@@ -81,7 +87,7 @@ def gradients_of_one() -> dict[str, torch.Tensor]:
 
 def test_replicas_write_reduced_gradients_once_and_activations_each(tmp_path: Path) -> None:
     """Rank 0 writes gradients, complete and before clipping; every rank writes what its own modules put out."""
-    view = trained_by_two(_REPLICATED, tmp_path)
+    view = trained_by(2, _REPLICATED, tmp_path)
     for name, gradient in gradients_of_one().items():
         metric = view.metric(f"gradients/{name}/norm", rank=None)
         assert metric.steps.tolist() == [0, 1]
@@ -95,7 +101,7 @@ def test_replicas_write_reduced_gradients_once_and_activations_each(tmp_path: Pa
 @pytest.mark.parametrize("wrapping", [_SHARDED, _FLAT.format(strategy="FULL_SHARD")], ids=["fully_shard", "FSDP"])
 def test_shards_are_added_up_when_they_are_read(wrapping: str, tmp_path: Path) -> None:
     """Each rank writes its shards; read, they are the record of the whole weight and gradient before clipping."""
-    view = trained_by_two(wrapping, tmp_path)
+    view = trained_by(2, wrapping, tmp_path)
     for name, gradient in gradients_of_one().items():
         for key in (f"gradients/{name}", f"weights/{name}"):
             assert view.histogram(key).steps.tolist() == [0, 1]
@@ -111,9 +117,22 @@ def test_shards_are_added_up_when_they_are_read(wrapping: str, tmp_path: Path) -
     assert view.histogram("activations/0").records[0].count == 16 * 8
 
 
+@pytest.mark.parametrize(("world", "shape", "other"), [(4, (2, 2), "tensor"), (2, (1, 2), "tensor"), (2, (1, 2), "pp")])
+def test_groups_with_the_same_shards_are_counted_once(
+    world: int, shape: tuple[int, int], other: str, tmp_path: Path
+) -> None:
+    """The mesh that a module is sharded on may be a part of a larger one; stages of a pipeline are no such groups."""
+    wrapping = _SHARDED_BY_DATA_ONLY.format(shape=shape, other=other)
+    view = trained_by(world, wrapping, tmp_path)
+    for name, gradient in gradients_of_one().items():
+        groups = 2 if other == "pp" else 1
+        assert view.histogram(f"weights/{name}").records[0].count == gradient.numel() * groups
+        assert view.histogram(f"gradients/{name}").records[0].count == gradient.numel() * groups
+
+
 def test_what_a_sharding_wrapper_has_not_sharded_is_written_once(tmp_path: Path) -> None:
     """Under NO_SHARD every process has everything, as under DistributedDataParallel."""
-    view = trained_by_two(_FLAT.format(strategy="NO_SHARD"), tmp_path)
+    view = trained_by(2, _FLAT.format(strategy="NO_SHARD"), tmp_path)
     for name, gradient in gradients_of_one().items():
         assert view.metric(f"gradients/{name}/norm", rank=None).steps.tolist() == [0, 1]
         assert view.metric(f"gradients/{name}/norm").values[0] == pytest.approx(float(gradient.norm()), rel=1e-5)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barograph.guard import guarded
+from barograph.settled import Settled
 from barograph.values import clean_key, clean_step, readable
 
 if TYPE_CHECKING:
@@ -18,27 +19,20 @@ if TYPE_CHECKING:
     from barograph.artifacts.recorder import ArtifactRecorder
     from barograph.data.recording import Datasets
     from barograph.data.stream import DatasetStream
-    from barograph.recording import Recording
     from barograph.tensors.statistics import Statistics
 
 _TEXT_IN_RECORD = 64 * 1024  # characters; a longer text goes into a file of its own
 
 
-class Keeping(ABC):
+class Keeping(Settled, ABC):
     """The half of a Run that keeps things. What takes long to import is imported by the first call that needs it."""
 
-    _recording: Recording
     _lock: threading.RLock
     pid: int
 
     def __init__(self) -> None:
         self._artifacts: ArtifactRecorder | None = None
         self._datasets: Datasets | None = None
-
-    @property
-    def overhead_budget(self) -> float:
-        """The share of the training's time that the run may take."""
-        return self._recording.settings.overhead_budget
 
     @property
     @abstractmethod

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -59,52 +58,7 @@ class Run(Keeping):
         self.fits = 0
         self.opened_over: Run | None = None  # the run that is current again when this one ends
 
-    # -- what it is ----------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """The run's id, which is also the name of its folder."""
-        return self._recording.id
-
-    @property
-    def name(self) -> str:
-        """The run's name, for people."""
-        return self._recording.name
-
-    @property
-    def project(self) -> str:
-        """The project it belongs to."""
-        return self._recording.project
-
-    @property
-    def path(self) -> Path:
-        """The run's folder."""
-        return self._recording.path
-
-    @property
-    def store_path(self) -> Path:
-        """The store that holds it."""
-        return self._recording.store
-
-    @property
-    def rank(self) -> int:
-        """This process's rank among those of the run."""
-        return self._recording.process.rank
-
-    @property
-    def world(self) -> int:
-        """How many processes write this run."""
-        return self._recording.process.world
-
-    @property
-    def attempt(self) -> int:
-        """1 for the first start of this run, one more for each restart."""
-        return self._recording.attempt
-
-    @property
-    def is_joinable(self) -> bool:
-        """Whether callbacks without a run of their own write to this one."""
-        return self._recording.joinable
+    # -- how it stands -----------------------------------------------------------------------------------------------
 
     @property
     def config(self) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import pytest
 _ROOT = Path(__file__).parent.parent
 _CORE = _ROOT / "core" / "barograph"
 _FRAMEWORKS = {"torch", "lightning", "pytorch_lightning", "keras", "xgboost", "sklearn", "tensorflow", "jax"}
-_WRITING = ("run.py", "keeping.py", "starting.py", "recording.py", "attachment.py", "open_runs.py", "values.py",
-            "media.py", "guard.py", "voice.py", "journal", "system", "artifacts", "capture", "data")  # fmt: skip
+_WRITING = ("run.py", "settled.py", "keeping.py", "starting.py", "recording.py", "closing.py", "attachment.py",
+            "open_runs.py", "values.py", "media.py", "models.py", "predictions.py", "results.py", "keys.py", "guard.py",
+            "voice.py", "journal", "system", "artifacts", "capture", "data")  # fmt: skip
 _READING = {"barograph.reading", "barograph.cli", "barograph.store.sealing", "barograph.store.catalogue"}
 # On resume a run asks how far its earlier attempts came, and an artifact may be asked for by its name
 _ALLOWED = {("starting.py", "barograph.reading"), ("artifacts/using.py", "barograph.reading")}

@@ -10,8 +10,8 @@ from barograph.errors import BarographError, StoreError
 
 from .captured import Captured, WorkingCopy
 from .change import mapping
+from .neighbours import Neighbours
 from .repository import GitError, git, holder_of
-from .surroundings import Surroundings
 
 CODE_NAME, OUTSIDE_NAME, WORK_NAME = "code", "outside", "work"
 NOTEBOOK_NAME = "notebook_cells.py"
@@ -43,7 +43,7 @@ class Rebuilt:
         return argument
 
 
-def rebuild(captured: Captured, into: Path, surroundings: Surroundings) -> Rebuilt:
+def rebuild(captured: Captured, into: Path, neighbours: Neighbours) -> Rebuilt:
     """Lay the code out in an empty or new folder; RebuildError if nothing of it was captured.
 
     The repository it is taken from is only read. Data files that lay beside the code are made to be found again.
@@ -81,12 +81,12 @@ def rebuild(captured: Captured, into: Path, surroundings: Surroundings) -> Rebui
         rebuilt.paths.append(str(into / OUTSIDE_NAME))
     notes += [f"{part} is not as it was: something secret was taken out of it" for part in captured.redacted]
     notes += [f"not captured: {one}" for one in captured.left_out]
-    surroundings.without.append(into.resolve())
+    neighbours.without.append(into.resolve())
     if rebuilt.original_root is not None:
-        surroundings.bring(Path(rebuilt.original_root), root)
+        neighbours.bring(Path(rebuilt.original_root), root)
     if rebuilt.original_folder is not None and not rebuilt.folder.is_relative_to(root):
-        surroundings.bring(Path(rebuilt.original_folder), rebuilt.folder)
-    rebuilt.notes = notes + surroundings.notes()
+        neighbours.bring(Path(rebuilt.original_folder), rebuilt.folder)
+    rebuilt.notes = notes + neighbours.notes()
     return rebuilt
 
 

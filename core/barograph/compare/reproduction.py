@@ -18,9 +18,9 @@ from barograph.store.overview import LIVE
 from .captured import Captured
 from .change import SURROUNDING, Change, Neutral, by_importance, compared
 from .conditions import surroundings_of
+from .neighbours import Neighbours
 from .rebuild import Rebuilt, rebuild
 from .rerun import command_of, run_command, variables_of
-from .surroundings import Surroundings
 from .verdict import Verdict, judge
 
 _MARK_BYTES = 6
@@ -79,9 +79,9 @@ def reproduce(
         found.reason = f"{view.name} {obstacle}"
         return found
     captured = Captured(view)
-    surroundings = Surroundings(view.created, view.created + view.duration_s, [store.path.resolve()])
+    neighbours = Neighbours(view.created, view.created + view.duration_s, [store.path.resolve()])
     try:
-        rebuilt = rebuild(captured, found.folder, surroundings)
+        rebuilt = rebuild(captured, found.folder, neighbours)
         found.command = command_of(captured, rebuilt)
     except (OSError, BarographError) as error:
         found.reason = f"{view.name} cannot be run again: {error}"

@@ -25,7 +25,7 @@ _CODE = (".py", ".pyc", ".pyi", ".ipynb")
 
 
 @dataclass(slots=True)
-class Surroundings:
+class Neighbours:
     """Brings files beside a copy of code. began_s, ended_s: of the run, Unix seconds.
 
     without: folders that must not be reached, such as the store.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from barograph.compare import surroundings
-from barograph.compare.surroundings import Surroundings
+from barograph.compare import neighbours
+from barograph.compare.neighbours import Neighbours
 
 BEGAN, ENDED, DAY = 1_000_000.0, 1_000_100.0, 24 * 3600.0
 
@@ -27,10 +27,10 @@ def _file(original: Path, name: str, changed_s: float = BEGAN - 10) -> Path:
     return path
 
 
-def _brought(original: Path, tmp_path: Path) -> tuple[Path, Surroundings]:
+def _brought(original: Path, tmp_path: Path) -> tuple[Path, Neighbours]:
     place = tmp_path / "copy"
     place.mkdir()
-    found = Surroundings(BEGAN, ENDED, [tmp_path / "original" / "runs-here"])
+    found = Neighbours(BEGAN, ENDED, [tmp_path / "original" / "runs-here"])
     found.bring(original, place)
     return place, found
 
@@ -95,7 +95,7 @@ def test_links_to_folders_are_followed_once(original: Path, tmp_path: Path) -> N
 
 def test_what_has_no_room_is_said(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large files that changed since are left out; unchanged ones are linked."""
-    monkeypatch.setattr(surroundings, "COPY_LIMIT_BYTES", 1)
+    monkeypatch.setattr(neighbours, "COPY_LIMIT_BYTES", 1)
     _file(original, "fresh.csv")
     _file(original, "changed.csv", ENDED + 1)
     place, found = _brought(original, tmp_path)
@@ -120,14 +120,14 @@ def test_a_link_in_the_copy_does_not_lead_out_of_it(original: Path, tmp_path: Pa
     place.mkdir()
     outside.mkdir()
     (place / "folder").symlink_to(outside)
-    Surroundings(BEGAN, ENDED, []).bring(original, place)
+    Neighbours(BEGAN, ENDED, []).bring(original, place)
     assert list(outside.iterdir()) == []
 
 
 def test_neither_the_root_nor_the_home_is_a_project(tmp_path: Path) -> None:
     """They are not walked through."""
     for folder in (Path("/"), Path.home()):
-        found = Surroundings(BEGAN, ENDED, [])
+        found = Neighbours(BEGAN, ENDED, [])
         found.bring(folder, tmp_path)
         assert found.copied == found.linked == []
         assert found.left_out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -22,15 +22,19 @@ _OUTPUTS = (
     "logits", "predictions", "preds", "pred", "y_hat", "y_pred", "outputs", "output", "probabilities", "probs",
     "scores",
 )  # fmt: skip
+_NOTHING = (
+    "the step returns no predictions, calls neither self(inputs) nor a child for them, and there is no predict_step"
+)
 
 
 class Evaluation:
     """One pass over a validation or test set, from its start to close(), on one rank.
 
     What the model put out for a batch is, in this order: what the step returned (a tensor with one row a sample, or a
-    dictionary with one under a usual name such as "logits" or "preds"); what `self(inputs)` gave within the step; and,
-    only for the rows of a table of predictions, what the user's `predict_step` gives for the batch. Labels are the
-    second part of the batch, or what batch or returned dictionary call so.
+    dictionary with one under a usual name such as "logits" or "preds"); what `self(inputs)` gave within the step; only
+    for the rows of a table of predictions, what the user's `predict_step` gives for the batch; what the child with
+    parameters that was called last gave (`self.net(inputs)`), if it goes with the labels. Labels are the second part of
+    the batch, or what batch or returned dictionary call so.
     """
 
     def __init__(self, trainer: Any, module: Any, run: Run, split: str, rows: int) -> None:
@@ -42,17 +46,26 @@ class Evaluation:
         self._tables = [_Table(loader, rows) for loader in self._loaders]
         self._results = [Results() for _ in self._loaders]
         self._put_out: torch.Tensor | None = None
-        self._handle = module.register_forward_hook(ForwardHook(self._keep))
+        self._children_put_out: torch.Tensor | None = None
+        children = list(_children(module))
+        self._has_several = len(children) > 1
+        self._handles = [module.register_forward_hook(ForwardHook(self._keep))]
+        self._handles += [child.register_forward_hook(ForwardHook(self._keep_of_child)) for child in children]
 
     def _keep(self, inputs: Any, output: Any) -> None:
         # a strategy that wraps the module calls it for the whole step, which returns None or a loss
         if isinstance(output, torch.Tensor) and output.ndim:
             self._put_out = output
 
+    def _keep_of_child(self, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim:
+            self._children_put_out = output
+
     @guarded
     def see(self, returned: Any, batch: Any, batch_index: int, loader_index: int) -> None:
         """A batch was evaluated."""
         put_out, self._put_out = self._put_out, None
+        of_child, self._children_put_out = self._children_put_out, None
         count = count_samples(batch)
         if loader_index >= len(self._loaders):
             return
@@ -65,11 +78,15 @@ class Evaluation:
             labels = split_batch(batch)[1]
         told = _rows_of(returned, count)
         outputs = told if told is not None else _rows_of(put_out, count)
-        if outputs is not None and isinstance(labels, torch.Tensor):
-            self._results[loader_index].add(outputs, labels, is_told=told is not None)
+        guess = _rows_of(of_child, count) if outputs is None else None
+        if isinstance(labels, torch.Tensor) and (found := outputs if guess is None else guess) is not None:
+            is_guess = guess is not None and self._has_several
+            self._results[loader_index].add(found, labels, is_told=told is not None, is_guess=is_guess)
         if table.wants_more:
             if outputs is None:
                 outputs = _rows_of(self._predicted(batch, batch_index, loader_index), count)
+            if outputs is None and guess is not None:
+                outputs, table.is_guess = guess, True
             table.add(outputs, labels, count)
 
     @guarded
@@ -85,14 +102,15 @@ class Evaluation:
                 continue
             if confusion:
                 self.run.log_table(f"confusion/{name}", confusion, step)
-            if table.outputs:
+            if table.outputs and (figures or not table.is_guess):
                 self.run.log_table(f"predictions/{name}", table.columns(name), step)
-            elif table.problem:
-                self.run.event("predictions_missing", dataset=name, reason=table.problem)
+            elif table.outputs or table.problem:
+                self.run.event("predictions_missing", dataset=name, reason=table.problem or _NOTHING)
 
     def stop(self) -> None:
-        """Take the hook away."""
-        self._handle.remove()
+        """Take the hooks away."""
+        while self._handles:
+            self._handles.pop().remove()
 
     def _predicted(self, batch: Any, batch_index: int, loader_index: int) -> Any:
         """What the user's predict_step gives for a batch; None if it is only Lightning's."""
@@ -110,6 +128,7 @@ class _Table:
     def __init__(self, loader: Any, rows: int) -> None:
         self.outputs: list[torch.Tensor] = []
         self.problem: str | None = None
+        self.is_guess = False  # whether outputs may be no predictions
         self._labels: list[Any] = []
         self._seen, self._loader, self._left = 0, loader, rows
         sampler = getattr(loader, "sampler", None)
@@ -130,7 +149,7 @@ class _Table:
     def add(self, outputs: torch.Tensor | None, labels: Any, count: int) -> None:
         """Keep as many rows of a batch as are wanted."""
         if outputs is None:
-            self.give_up("the step returns no predictions, does not call self(inputs), and there is no predict_step")
+            self.give_up(_NOTHING)
             return
         kept = min(self._left, count)
         self.outputs.append(outputs[:kept].detach().cpu())
@@ -147,6 +166,15 @@ class _Table:
         # the sampler repeats the first samples to make all shares even
         places = [(first + step * row) % size for row in range(len(outputs))]
         return prediction_table(labels, outputs.float() if outputs.dtype == torch.bfloat16 else outputs, places, name)
+
+
+def _children(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The children that have parameters; of lists and dictionaries of modules theirs, since those are called."""
+    for child in module.children():
+        if isinstance(child, (torch.nn.ModuleList, torch.nn.ModuleDict)):
+            yield from _children(child)
+        elif next(child.parameters(), None) is not None:
+            yield child
 
 
 def _is_fixed(sampler: Any) -> bool:

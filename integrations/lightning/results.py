@@ -22,15 +22,18 @@ class Results:
 
     def __init__(self) -> None:
         self._sums: Any = None
-        self._is_told = True
+        self._is_told, self._is_guess = True, False
 
-    def add(self, outputs: torch.Tensor, labels: torch.Tensor, is_told: bool = True) -> None:
+    def add(self, outputs: torch.Tensor, labels: torch.Tensor, is_told: bool = True, is_guess: bool = False) -> None:
         """Count a batch. outputs: shape (n,), (n, 1) or (n, k); labels: (n,), (n, 1) or those of the outputs.
 
         is_told: whether the outputs are known to be predictions. Of those that are not, as many as there are classes
-        are taken for that if the last class occurs among the labels; otherwise they may be an embedding.
+        are taken for that if the last class occurs among the labels; otherwise they may be an embedding. is_guess:
+        whether the outputs may be about something else than the labels, as those of a discriminator are: whole labels
+        other than 0 and 1 are no values then.
         """
         self._is_told &= is_told
+        self._is_guess |= is_guess and not labels.is_floating_point()
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if outputs.ndim == 2 and outputs.shape[1] == 1:
@@ -62,9 +65,9 @@ class Results:
         return [{"label": row, "prediction": column, "count": int(matrix[row, column])} for row, column in places]
 
     def _is_usable(self) -> bool:
-        if self._sums is None or self._is_told or isinstance(self._sums, _Values):
-            return self._sums is not None
-        return bool(self._sums.matrix()[-1].sum())
+        if isinstance(self._sums, _Values):
+            return not self._is_guess or self._sums.are_binary
+        return self._sums is not None and (self._is_told or bool(self._sums.matrix()[-1].sum()))
 
 
 class _Classes:
@@ -125,6 +128,10 @@ class _Values:
         of_shares = -(labels * shares.log() + (1 - labels) * (1 - shares).log()).sum()
         of_scores = (outputs.clamp(min=0) - outputs * labels + torch.log1p((-outputs.abs()).exp())).sum()
         self._losses = self._losses + torch.stack([of_scores, of_shares])
+
+    @property
+    def are_binary(self) -> bool:
+        return bool(self._are_binary)
 
     def matrix(self) -> torch.Tensor | None:
         if not self._are_binary or not isinstance(self._counts, torch.Tensor):

@@ -440,6 +440,59 @@ def test_an_embedding_is_not_taken_for_classes(store: Path, trainer: Fit) -> Non
     assert not [key for key in _only_run(store).metrics() if key.startswith("results/")]
 
 
+class _Parts(_Net):
+    """Calls its children one after the other and not itself."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return nn.functional.cross_entropy(self.out(self.hidden(batch[0])), batch[1])
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        nn.functional.cross_entropy(self.out(self.hidden(batch[0])), batch[1])
+
+
+def test_a_module_that_calls_its_children_has_results_and_predictions(store: Path, trainer: Fit) -> None:
+    """The last one called gives the predictions; no child keeps a hook of ours."""
+    net = _Parts()
+    trainer(callbacks=BarographCallback(log_predictions=3), max_epochs=1).fit(net, _loader(), _loader())
+    view = _only_run(store)
+    inputs, labels = _numbers().tensors
+    scores = net.out(net.hidden(inputs))
+    accuracy = float((scores.argmax(1) == labels).float().mean())
+    assert view.metric("results/val/accuracy").values.tolist() == [pytest.approx(accuracy)]
+    (table,) = view.tables("predictions/val")
+    assert [row[3] for row in table.rows] == scores[:3].argmax(1).tolist()
+    assert not any(layer._forward_hooks for layer in net.modules())
+
+
+@pytest.mark.parametrize("kind", ["classes", "binary", "floats"])
+def test_what_a_child_says_of_something_else_is_no_result(store: Path, trainer: Fit, kind: str) -> None:
+    """One output of several children's last, beside whole labels of more than two kinds, is that of a discriminator."""
+
+    class Net(_Parts):
+        def __init__(self) -> None:
+            super().__init__()
+            self.judge = nn.ModuleList([nn.Linear(5, 1)])
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.judge[0](self.hidden(batch[0]))
+
+    inputs, labels = _numbers().tensors
+    labels = {"classes": labels, "binary": labels.clamp(max=1), "floats": labels.float()}[kind]
+    data = DataLoader(TensorDataset(inputs, labels), 8)
+    trainer(callbacks=BarographCallback(log_predictions=2), max_epochs=1).fit(Net(), _loader(), data)
+    view = _only_run(store)
+    found = {key.rpartition("/")[2] for key in view.metrics() if key.startswith("results/val/")}
+    assert (
+        found
+        == {
+            "classes": set(),
+            "binary": {"rows", "accuracy", "f1", "log_loss"},
+            "floats": {"rows", "mae", "mse", "r2"},
+        }[kind]
+    )
+    assert len(view.tables("predictions/val")) == (kind != "classes")
+
+
 def test_a_copy_of_the_module_made_in_an_evaluation_has_no_hook_of_ours(store: Path, trainer: Fit) -> None:
     """Users keep the best model so; the copy can be pickled and drags nothing along."""
     copies = []

@@ -5,6 +5,7 @@ Every integration's callback holds one Attachment and asks it for a run when a f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -116,17 +117,18 @@ class Attachment:
             self._own.expected_end = None
             self._own.finish(status, reason, error)
 
-    def start_fit(self, first_step: int = 0, **about: object) -> int:
+    def start_fit(self, first_step: int = 0, generators: Mapping[str, object] | None = None, **about: object) -> int:
         """Note a fit_start event and return what to add to the fit's steps so that they continue the run's.
 
-        0 for the first fit and for one that continues its own count (a checkpoint); about: kept with the event.
+        0 for the first fit and for one that continues its own count (a checkpoint). generators: random generators of
+        its own that the fit draws from, see Run.log_seeds; about: kept with the event.
         """
         if self._run is None:
             return 0
         offset = max(0, self._run.steps_done - first_step)
         self._run.fits += 1
         self._run.event("fit_start", fit=self._run.fits, first_step=first_step + offset, offset=offset, **about)
-        self._run.log_seeds("fit_start")
+        self._run.log_seeds("fit_start", generators)
         self._run.look_again()
         return offset
 

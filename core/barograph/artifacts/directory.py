@@ -13,13 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from barograph.errors import StoreError
-from barograph.store.objects import is_digest
+from barograph.store.objects import LISTING_FORMAT, is_digest
 
 MOST_FILES = 100_000  # of one folder; what has more is a data set in pieces, better logged by what lists the pieces
 LISTING_LIMIT_BYTES = 64 << 20
-
-_FORMAT = "barograph directory 1"
-LISTING_START = b'{"format":"' + _FORMAT.encode("ascii")  # by this an object is known to name others
 
 
 class File(NamedTuple):
@@ -65,14 +62,14 @@ class Listing:
             "folders": sorted(self.folders),
             "left_out": sorted(self.left_out),
         }
-        return json.dumps({"format": _FORMAT, **parts}, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+        return json.dumps({"format": LISTING_FORMAT, **parts}, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Listing:
         """The listing in an object that anybody may have made; StoreError if it is none or a path leads out of it."""
         try:
             content = json.loads(data)
-            if content["format"] != _FORMAT:
+            if content["format"] != LISTING_FORMAT:
                 raise ValueError(f"format {content['format']!r}")
             listing = cls(
                 [File(str(path), str(digest), int(size)) for path, digest, size in content["files"]],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import struct
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -28,7 +27,6 @@ _PAIR = struct.Struct("<II")
 _NUMBER = struct.Struct("<I")
 _CHECKED_HEAD = struct.Struct("<2sBII")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-_WRITER_ID = re.compile(r"a\d+-r\d+-[a-z0-9]{8}")
 # Bound at import, so that a patched json module changes nothing here. ASCII keeps lone surrogates and any reader happy.
 _to_json = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _from_json = json.JSONDecoder().decode
@@ -54,11 +52,6 @@ COUNTED_TYPES = frozenset({FrameType.SCALARS, FrameType.RECORD, FrameType.STATIS
 def new_writer_id(attempt: int, rank: int) -> str:
     """An id that no other writer has, and the name of its journal. Touches no random state."""
     return f"a{attempt}-r{rank}-" + "".join(_LETTERS[byte % len(_LETTERS)] for byte in _random_bytes(8))
-
-
-def is_writer_id(text: str) -> bool:
-    """Whether a text has the form of a writer id."""
-    return _WRITER_ID.fullmatch(text) is not None
 
 
 def seed_of(writer_id: str) -> int:

@@ -15,7 +15,7 @@ from barograph.errors import StoreError
 
 from .files import open_regular
 from .layout import RUNS_NAME
-from .objects import Objects
+from .objects import LISTING_START, Objects
 from .parquet import Database, quoted
 from .trash import TRASH_NAME
 
@@ -25,8 +25,6 @@ _NAMED = re.compile(rb"sha256:[0-9a-f]{64}")
 _NAME_BYTES = 71
 _BLOCK_BYTES = 4 << 20
 _NAMED_IN_SQL = "sha256:[0-9a-f]{64}"
-# What begins so may name other objects; artifacts/directory.py writes it.
-_LISTING_START = b'{"format":"barograph directory 1"'
 _TEXTS = {".journal", ".json", ".jsonl", ".txt"}
 
 
@@ -129,7 +127,7 @@ def _named_in_listing(objects: Objects, digest: str) -> set[str]:
     """What an object names if it is the listing of a folder; whether it is sound is no matter here."""
     try:
         with open_regular(objects.path(digest)) as file:
-            if file.read(len(_LISTING_START)) != _LISTING_START:
+            if file.read(len(LISTING_START)) != LISTING_START:
                 return set()
             return _named_in_file(file)
     except (FileNotFoundError, StoreError):

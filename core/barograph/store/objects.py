@@ -21,6 +21,9 @@ from barograph.errors import StoreError
 from .files import FILE_MODE, LocalFiles, make_folders, open_regular, sync_folder
 
 OBJECTS_NAME = "objects"
+# What begins so is the listing of a folder, and names other objects.
+LISTING_FORMAT = "barograph directory 1"
+LISTING_START = f'{{"format":"{LISTING_FORMAT}"'.encode("ascii")
 GET_LIMIT_BYTES = 256 << 20  # what is taken into memory without being asked for more
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")

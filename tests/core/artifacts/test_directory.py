@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from barograph.artifacts import directory as module
-from barograph.artifacts.directory import LISTING_START, File, LeftOut, Listing, extent, read_listing, scan
+from barograph.artifacts.directory import File, LeftOut, Listing, extent, read_listing, scan
 from barograph.errors import StoreError
 from barograph.store.collecting import named_by
-from barograph.store.objects import digest_of, hash_file
+from barograph.store.objects import LISTING_START, digest_of, hash_file
 from barograph.store.parquet import Database
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from barograph import starting
 from barograph.attachment import Attachment
@@ -19,6 +19,9 @@ from barograph.integrations.sklearn.live import Live
 from barograph.integrations.sklearn.options import Options
 from barograph.integrations.sklearn.recording import Recording
 from barograph.run import Run
+
+if TYPE_CHECKING:
+    from barograph.reading import RunView
 
 
 class BarographCallback:
@@ -39,8 +42,14 @@ class BarographCallback:
 
     @property
     def run(self) -> Run | None:
-        """The run that is written to, or that was last; None before."""
+        """The run that is written to, or that was last; None before, and where only copies of this one have used it."""
         return self._attachment.run
+
+    def view(self) -> RunView | None:
+        """The run as a reader sees it now, whichever process has written it; None if there is none yet."""
+        from barograph.reading import find_run  # a training need not load it
+
+        return find_run(self._attachment.place)
 
     def setup(self, estimator: Any, context: Any) -> None:
         """A fit begins; its data comes with the first task."""

@@ -275,6 +275,16 @@ def test_estimators_with_the_callback_may_be_copied() -> None:
     assert len(pickle.dumps(model)) < 3000
 
 
+@with_callbacks
+def test_the_callbacks_run_can_be_read() -> None:
+    """As a reader sees it; there is none before the first fit."""
+    callback = BarographCallback(quiet=True)
+    assert callback.view() is None
+    LogisticRegression(max_iter=3).set_callbacks(callback).fit(X, Y)
+    view = callback.view()
+    assert view is not None and view.events("fit_end")
+
+
 def test_the_callback_refuses_what_is_no_argument() -> None:
     """At once."""
     with pytest.raises(TypeError, match="projet"):

@@ -282,7 +282,8 @@ def test_the_callbacks_run_can_be_read() -> None:
     assert callback.view() is None
     LogisticRegression(max_iter=3).set_callbacks(callback).fit(X, Y)
     view = callback.view()
-    assert view is not None and view.events("fit_end")
+    assert view is not None
+    assert view.events("fit_end")
 
 
 def test_the_callback_refuses_what_is_no_argument() -> None:

@@ -5,7 +5,7 @@ import re
 import select
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Control characters, direction overrides and lone surrogates: what would move a terminal's cursor or hide text.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -38,6 +38,11 @@ def warn(message: str) -> None:
 def visible(text: object) -> str:
     """Any text with its control characters escaped, so that it cannot play tricks on a terminal."""
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first few of some names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _levels_to_user() -> int:

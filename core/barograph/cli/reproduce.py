@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from barograph.cli.printing import print_json, print_line
 from barograph.compare.layout import told_apart
 from barograph.compare.reproduction import reproduce
 from barograph.compare.verdict import Verdict, judge
 from barograph.reading import open_store
-from barograph.voice import visible
+from barograph.voice import listed, visible
 
-_MOST_NAMED = 6
 EPILOG = """exit status: 0 identical; 1 it differs; 2 not comparable, or it could not be run again.
 
 This runs what the run's record says, with your rights: only do it with runs whose makers you trust."""
@@ -59,9 +58,9 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     if verdict.first is not None:
         yield f"  first: {verdict.first.text}"
         if verdict.first.also:
-            yield f"  at the same step: {_named(verdict.first.also)}"
+            yield f"  at the same step: {listed(verdict.first.also)}"
     if verdict.weights:
-        yield f"  weights that differ at the end: {_named(verdict.weights)}"
+        yield f"  weights that differ at the end: {listed(verdict.weights)}"
     proven = [cause for cause in verdict.causes if cause.is_proven]
     for cause in proven:
         yield f"  cause: {cause.text}"
@@ -80,12 +79,6 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST_NAMED]) + (
-        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    )
 
 
 def _print(lines: Iterator[str] | list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from barograph.reading import RunView
-from barograph.voice import visible
+from barograph.voice import listed, visible
 
 from .change import Change, short
 from .difference import Difference
@@ -167,7 +167,7 @@ def _results(difference: Difference, names: list[str], every: bool) -> Iterator[
         yield "results: no metric was logged by both"
     if same:
         are = "metric is" if len(same) == 1 else "metrics are"
-        yield f"results: {len(same)} {are} the same to the bit at every step: {_listed(same)}"
+        yield f"results: {len(same)} {are} the same to the bit at every step: {listed([result.key for result in same])}"
     if other:
         yield "results"
         rows = [["metric", "", *names, "difference"]]
@@ -184,11 +184,6 @@ def _tells_more(figure: Figure, last: Figure) -> bool:
     """Whether a figure differs, and is not that of the last point under another name."""
     is_last = figure is not last and (figure.before, figure.after) == (last.before, last.after)
     return figure.difference != 0 and not is_last
-
-
-def _listed(results: list[Result]) -> str:
-    keys = [result.key for result in results]
-    return ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
 
 
 def _figure_row(figure: Figure) -> list[str]:

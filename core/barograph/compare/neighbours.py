@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from barograph.capture.copies import holds_secrets
+from barograph.voice import listed
 
 COPY_LIMIT_BYTES = 4 << 30
 MOST_FILES = 100_000
-_MOST_NAMED = 6
 _FRESH_S = 24 * 3600.0  # what was made so shortly before a run may be made again by its script
 # Made by tools, or code that was not captured on purpose: the copy has its own.
 _TOOLS = frozenset(("__pycache__", "node_modules"))
@@ -61,7 +61,7 @@ class Neighbours:
             ("not taken along, as the run wrote them", self.written),
             ("not taken along: too large, too many, or not to be read", self.left_out),
         ]
-        return [f"{what}: {_listed(names)}" for what, names in parts if names]
+        return [f"{what}: {listed(names)}" for what, names in parts if names]
 
     def _files(self, original: Path) -> Iterator[Path]:
         """The files, those near the top first; links to folders are entered like folders, each folder once."""
@@ -120,8 +120,3 @@ def _is_inside(target: Path, place: Path) -> bool:
     while not folder.exists():
         folder = folder.parent
     return folder.resolve().is_relative_to(place.resolve())
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from barograph.guard import guarded
 from barograph.integrations.lightning.checkpoints import Checkpoints, best_checkpoint
 from barograph.integrations.lightning.data import Passing
+from barograph.integrations.lightning.describe import describe_loaders, describe_setup
 from barograph.integrations.lightning.ends import EarlyStops
 from barograph.integrations.lightning.evaluation import Evaluation
 from barograph.integrations.lightning.inside import Inside
@@ -19,6 +20,7 @@ from barograph.integrations.lightning.learning import LearningCurve
 from barograph.integrations.lightning.logger import BarographLogger
 from barograph.integrations.lightning.pace import Pace
 from barograph.integrations.lightning.rates import Rates
+from barograph.integrations.lightning.regularization import describe_regularization
 from barograph.integrations.lightning.shadow import Shadow
 from barograph.run import Run
 
@@ -53,6 +55,78 @@ class Call:
         self.offset = max(0, run.steps_done - self.own_step)
         self._began_s = time.perf_counter()
         self._looked_at: tuple[int, float, float] | None = None
+
+    # -- beginning ---------------------------------------------------------------------------------------------------
+
+    def listen(self, on_logged: Callable[..., object], on_saved: Callable[..., object]) -> None:
+        """Have the callback told what Lightning has no hook for, until close()."""
+        trainer, pace = self.trainer, self.pace
+        for logger in self.loggers if self.is_first_rank else ():
+            logger.open()
+        self.shadows += [
+            Shadow(trainer._logger_connector, "log_metrics", before=on_logged),
+            Shadow(trainer.strategy, "batch_to_device", before=self.data.see),
+        ]
+        if self.is_fit:
+            self.shadows += [
+                Shadow(trainer, "save_checkpoint", after=on_saved),
+                Shadow(trainer.fit_loop.epoch_loop, "_on_before_fetch", before=pace.fetch_begins),
+                Shadow(trainer.fit_loop.epoch_loop, "_on_after_fetch", before=pace.fetch_ended),
+            ]
+
+    def describe(self, module: Any, learning_curve: Sequence[float]) -> None:
+        """Record the setup, and see to what must be known of the module before it is trained."""
+        # an evaluation after a fit changes nothing about it
+        if not self.is_first_rank or (self.run.fits and not self.is_fit):
+            return
+        self.run.log_config(describe_setup(self.trainer, module))
+        self.run.log_config({"regularization": describe_regularization(self.trainer, module)})
+        if self.is_fit and learning_curve:
+            self.learning_curve = LearningCurve(self.trainer, module, self.run, learning_curve)
+        self.shapes = Shapes(module, self.run)
+
+    def begin_training(self, loaded: Mapping[str, Any]) -> int:
+        """Find where the fit's steps go on from the run's; the first step, as the run it goes on with counts them.
+
+        loaded: what we have put into the checkpoint that the fit goes on from.
+        """
+        # From a checkpoint of mid-epoch Lightning restores its counter of batches one short. That of steps is right,
+        # but with manual optimisation it counts those of each optimiser.
+        automatic = self.trainer.lightning_module.automatic_optimization
+        self.first_step = self.trainer.global_step if automatic else self.own_step
+        base = int(loaded["offset"]) if loaded.get("run_id") == self.run.id else 0
+        self.offset = base + max(0, self.run.steps_done - base - self.first_step)
+        for logger in self.loggers:
+            logger.offset = self.offset
+        if self.is_first_rank:
+            self.run.log_config({"data": describe_loaders(self.trainer)})
+            self.data.begin("train", self.trainer.train_dataloader)
+        if not self.trainer.barebones:
+            self.handles += [one.register_step_post_hook(self.pace.step_ended) for one in self.trainer.optimizers]
+        return base + self.first_step
+
+    def look_inside(self, module: Any, watch: bool | dict[str, Any]) -> None:
+        """Watch the module from here on, if that is wanted. watch: whether, or with which options."""
+        if watch and self.inside is None:
+            options = watch if isinstance(watch, dict) else {}
+            self.inside = Inside(self.trainer, module, self.run, self.look, options)
+
+    def begin_evaluation(self, module: Any, split: str, predictions: int) -> None:
+        """A pass over a validation or test set begins. predictions: how many rows of them to keep."""
+        if self.trainer.sanity_checking or self.trainer.barebones:
+            return
+        if self.is_first_rank:
+            self.data.begin(split, getattr(self.trainer, f"{split}_dataloaders"))
+        self.evaluation = Evaluation(self.trainer, module, self.run, split, predictions)
+
+    def end_evaluation(self, split: str) -> None:
+        """Write what the pass came to."""
+        if self.evaluation is not None:
+            self.evaluation.close(self.step, self.is_first_rank)
+            self.evaluation = None
+            self.data.end(split)
+
+    # -- going on ----------------------------------------------------------------------------------------------------
 
     @property
     def own_step(self) -> int:
@@ -132,6 +206,8 @@ class Call:
         shapes.close()
         self.run.log_text("model/summary", summarize_layers(module, shapes.seen))
         self.run.log_table("model/layers", layer_table(module, shapes.seen))
+
+    # -- ends --------------------------------------------------------------------------------------------------------
 
     def note_end(self, by: str | None = None) -> None:
         """The event at the end. by: the class of the callback that asked for it."""

@@ -6,19 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from barograph.guard import guarded
+from barograph.integrations.lightning.agreement import agree_on_run
 from barograph.integrations.lightning.attached import Attached
 from barograph.integrations.lightning.bases import Callback, package_of
 from barograph.integrations.lightning.call import Call
-from barograph.integrations.lightning.describe import describe_loaders, describe_setup
 from barograph.integrations.lightning.ends import reason_of_end, status_of
-from barograph.integrations.lightning.evaluation import Evaluation
 from barograph.integrations.lightning.final import final_weights
-from barograph.integrations.lightning.inside import Inside
-from barograph.integrations.lightning.layers import Shapes
-from barograph.integrations.lightning.learning import LearningCurve
 from barograph.integrations.lightning.logger import BarographLogger
-from barograph.integrations.lightning.regularization import describe_regularization
-from barograph.integrations.lightning.shadow import Shadow
 from barograph.run import Run
 
 _CHECKPOINT_KEY = "barograph"
@@ -93,13 +87,15 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         """As on_fit_start, for `trainer.validate()`; a validation within a fit has its run."""
         if trainer.state.fn != "fit":
             self._begin(trainer, pl_module)
-        self._begin_evaluation(pl_module, "val")
+        if self._call is not None:
+            self._call.begin_evaluation(pl_module, "val", self.log_predictions)
 
     @guarded
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         """As on_fit_start, for `trainer.test()`."""
         self._begin(trainer, pl_module)
-        self._begin_evaluation(pl_module, "test")
+        if self._call is not None:
+            self._call.begin_evaluation(pl_module, "test", self.log_predictions)
 
     @guarded
     def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
@@ -114,50 +110,24 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         call = self._call
         if call is None:
             return
-        # From a checkpoint of mid-epoch Lightning restores its counter of batches one short. That of steps is right,
-        # but with manual optimisation it counts those of each optimiser.
-        call.first_step = trainer.global_step if pl_module.automatic_optimization else call.own_step
-        goes_on = self._loaded.get("run_id") == call.run.id
-        base, self._loaded = (int(self._loaded["offset"]) if goes_on else 0), {}
-        call.offset = base + max(0, call.run.steps_done - base - call.first_step)
-        for logger in call.loggers:
-            logger.offset = call.offset
+        loaded, self._loaded = self._loaded, {}
+        first_step = call.begin_training(loaded)
         if call.is_first_rank:
-            call.run.log_config({"data": describe_loaders(trainer)})
-            call.data.begin("train", trainer.train_dataloader)
             self.attachment.start_fit(
-                base + call.first_step,
+                first_step,
                 framework=package_of(trainer).__name__.partition(".")[0],
                 epochs=trainer.max_epochs,
                 max_steps=trainer.max_steps,
                 checkpoint=trainer.ckpt_path,
             )
-        if trainer.barebones:
-            return
-        call.handles += [one.register_step_post_hook(call.pace.step_ended) for one in trainer.optimizers]
-        self._look_inside(call, pl_module)
+        if not trainer.barebones:
+            call.look_inside(pl_module, self.watch)
 
     @guarded
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
         """Learn the parameters before any pass: after one a sharded model may have others for a while (FSDP2)."""
         if self._call is not None and not trainer.barebones:
-            self._look_inside(self._call, pl_module)
-
-    @guarded
-    def _look_inside(self, call: Call, module: Any) -> None:
-        if not self.watch or call.inside is not None:
-            return
-        options = self.watch if isinstance(self.watch, dict) else {}
-        call.inside = Inside(call.trainer, module, call.run, call.look, options)
-
-    @guarded
-    def _begin_evaluation(self, module: Any, split: str) -> None:
-        call = self._call
-        if call is None or call.trainer.sanity_checking or call.trainer.barebones:
-            return
-        if call.is_first_rank:
-            call.data.begin(split, getattr(call.trainer, f"{split}_dataloaders"))
-        call.evaluation = Evaluation(call.trainer, module, call.run, split, self.log_predictions)
+            self._call.look_inside(pl_module, self.watch)
 
     # -- going on ----------------------------------------------------------------------------------------------------
 
@@ -216,21 +186,17 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     @guarded
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Write what the validation came to, and note that early stopping checks now, if it does so after it."""
-        self._end_evaluation("val")
-        if self._call is not None and self._call.is_fit and not trainer.sanity_checking:
-            self._call.stops.look(self._call.step, trainer.current_epoch)
+        call = self._call
+        if call is not None:
+            call.end_evaluation("val")
+            if call.is_fit and not trainer.sanity_checking:
+                call.stops.look(call.step, trainer.current_epoch)
 
     @guarded
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
         """Write what the test came to."""
-        self._end_evaluation("test")
-
-    def _end_evaluation(self, split: str) -> None:
-        call = self._call
-        if call is not None and call.evaluation is not None:
-            call.evaluation.close(call.step, call.is_first_rank)
-            call.evaluation = None
-            call.data.end(split)
+        if self._call is not None:
+            self._call.end_evaluation("test")
 
     def on_validation_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -310,54 +276,12 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _begin(self, trainer: Any, module: Any) -> None:
-        run = self._agree_on_run(trainer)
+        run = agree_on_run(self.attachment, trainer, self._loaded.get("run_id"))
         if run is None:
             return
         self._call = call = Call(trainer, run, copy_checkpoints=self.copy_checkpoints, every_rank=self.every_rank)
-        for logger in call.loggers if call.is_first_rank else ():
-            logger.open()
-        call.shadows += [
-            Shadow(trainer._logger_connector, "log_metrics", before=self._on_logged),
-            Shadow(trainer.strategy, "batch_to_device", before=call.data.see),
-        ]
-        if call.is_fit:
-            loop, pace = trainer.fit_loop.epoch_loop, call.pace
-            call.shadows += [
-                Shadow(trainer, "save_checkpoint", after=self._on_saved),
-                Shadow(loop, "_on_before_fetch", before=pace.fetch_begins),
-                Shadow(loop, "_on_after_fetch", before=pace.fetch_ended),
-            ]
-        if call.is_first_rank and (call.is_fit or not run.fits):  # an evaluation after a fit changes nothing about it
-            run.log_config(describe_setup(trainer, module))
-            run.log_config({"regularization": describe_regularization(trainer, module)})
-            if call.is_fit and self.learning_curve:
-                call.learning_curve = LearningCurve(trainer, module, run, self.learning_curve)
-            call.shapes = Shapes(module, run)
-
-    def _agree_on_run(self, trainer: Any) -> Run | None:
-        """The run for all ranks: rank 0 finds or makes it and tells the others.
-
-        Whatever fails here, every rank comes to the broadcast; one that did not would leave the others waiting.
-        """
-        rank, world = trainer.global_rank, trainer.world_size
-        told = None
-        try:
-            if rank == 0:
-                loaded = self._loaded.get("run_id")
-                run_id = loaded or self._settled_id(trainer)
-                self.attachment.begin(rank=rank, world=world, run_id=run_id, resume=loaded is not None)
-                told = self.attachment.address
-        finally:
-            if world > 1:
-                told = trainer.strategy.broadcast(told)
-        if rank > 0 and told is not None:
-            self.attachment.begin(rank=rank, world=world, joining=told)
-        return None if told is None else self.run
-
-    def _settled_id(self, trainer: Any) -> str | None:
-        """The id that a logger has given to the run before there was one, for a folder's name."""
-        versions = [logger.version for logger in trainer.loggers if isinstance(logger, BarographLogger)]
-        return versions[-1] if versions and self.run is None else None
+        call.listen(self._on_logged, self._on_saved)
+        call.describe(module, self.learning_curve)
 
     @guarded
     def _on_logged(self, metrics: Mapping[str, Any], step: int | None = None) -> None:

@@ -131,7 +131,7 @@ def _is_first_group(mesh: Any) -> bool:
     find_root = getattr(mesh, "_get_root_mesh", None)  # private; without it nothing is known of other groups
     root = None if find_root is None else find_root()
     place = None if root is None else root.get_coordinate()
-    if place is None:
+    if root is None or place is None:
         return True
     names = root.mesh_dim_names or [""] * len(place)
     stage = tuple(at if name.startswith(_STAGES) else slice(None) for name, at in zip(names, place, strict=True))

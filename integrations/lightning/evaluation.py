@@ -35,6 +35,11 @@ class Evaluation:
     for the rows of a table of predictions, what the user's `predict_step` gives for the batch; what the child with
     parameters that was called last gave (`self.net(inputs)`), if it goes with the labels. Labels are the second part of
     the batch, or what batch or returned dictionary call so.
+
+    Of several processes each writes what its own rows came to, as `results/<split>/rows` of that rank tells: putting
+    them together would need them to wait for each other. Read them by `view.metric(key, rank=1)`; accuracy, log loss,
+    MAE and MSE of all rows are the means weighted by those numbers of rows. The confusion table and the predictions are
+    those of rank 0.
     """
 
     def __init__(self, trainer: Any, module: Any, run: Run, split: str, rows: int) -> None:

@@ -44,7 +44,7 @@ class LearningCurve:
 
     def __init__(self, trainer: Any, module: Any, run: Run, shares: Sequence[float]) -> None:
         self.run = run
-        self._shares = sorted(shares)
+        self._shares = shares
         self._randomness = Randomness()
         self._first_epoch, self._first_step = _epochs(trainer), trainer.global_step
         self._module: Any = None
@@ -61,7 +61,7 @@ class LearningCurve:
 
         The last points are those of the fit itself. step: where the fit ended. An event says what is left out, and why.
         """
-        began_s, share = time.perf_counter(), 1.0
+        began_s, rows = time.perf_counter(), None
         try:
             if self._problem is not None:
                 raise ValueError(self._problem)
@@ -70,13 +70,12 @@ class LearningCurve:
                 raise ValueError("the training has several loaders")
             count = count_rows(train)
             self._log(count, self._scores(trainer, module))
-            for share in self._shares:
-                rows = max(1, round(share * count))
+            for rows in sorted({max(1, round(share * count)) for share in self._shares} - {count}):
                 self._log(rows, self._scores(trainer, self._module, again(train, rows)))
         except SystemExit as error:  # into which Lightning turns Ctrl-C
             raise KeyboardInterrupt from error
         except Exception as error:  # noqa: BLE001  # of the user's module, data or hooks
-            self.run.event("learning_curve_left_out", share=share, reason=str(error) or type(error).__name__)
+            self.run.event("learning_curve_left_out", rows=rows, reason=str(error) or type(error).__name__)
         self._module = None
         self.run.log({"time/learning_curve_s": time.perf_counter() - began_s}, step)  # also the newest step again
 

@@ -100,6 +100,12 @@ def test_scores_over_the_amount_of_data_are_those_of_trainings_on_it(store: Path
     ]
 
 
+def test_each_number_of_rows_is_trained_on_once(store: Path, trainer: Fit) -> None:
+    """Shares of few rows may come to the same number of them, or to all."""
+    _fit(trainer, BarographCallback(learning_curve=(0.1, 0.2, 0.5, 0.9)), data=_numbers(3))
+    assert _only_run(store).metric("learning_curve/val/loss").steps.tolist() == [1, 2, 3]
+
+
 def _traces(make: Fit, callback: Any) -> tuple[Any, ...]:
     """What a training leaves, and what is drawn after it."""
     L.seed_everything(3, verbose=False)

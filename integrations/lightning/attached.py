@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barograph.attachment import Attachment
-from barograph.errors import StoreError
 from barograph.run import Run
 
 if TYPE_CHECKING:
@@ -51,10 +50,6 @@ class Attached:
 
     def view(self) -> RunView | None:
         """The run as a reader sees it now, whichever process has written it; None if there is none yet."""
-        from barograph.reading import open_store  # a training need not load it
+        from barograph.reading import find_run  # a training need not load it
 
-        place = self.attachment.place
-        try:
-            return None if place is None else open_store(place[0]).run(place[1])
-        except StoreError:
-            return None
+        return find_run(self.attachment.place)

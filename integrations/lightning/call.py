@@ -55,6 +55,7 @@ class Call:
         self.offset = max(0, run.steps_done - self.own_step)
         self._began_s = time.perf_counter()
         self._looked_at: tuple[int, float, float] | None = None
+        self._told: set[str] = set()  # names of what the module logs in evaluations
 
     # -- beginning ---------------------------------------------------------------------------------------------------
 
@@ -122,7 +123,7 @@ class Call:
     def end_evaluation(self, split: str) -> None:
         """Write what the pass came to."""
         if self.evaluation is not None:
-            self.evaluation.close(self.step, self.is_first_rank)
+            self.evaluation.close(self.step, self.is_first_rank, self._told)
             self.evaluation = None
             self.data.end(split)
 
@@ -165,6 +166,8 @@ class Call:
         own_step, is_training = self.own_step, self.trainer.training
         at, on_host = self.offset + own_step, True
         frame: dict[str, Any] = self.pace.take(own_step) if is_training else {}
+        if not is_training:
+            self._told.update(metrics)
         if self._writes_metrics:
             given = {**self.rates.take(), **metrics} if is_training else metrics
             for name, value in given.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from barograph.arguments import check_count, check_shares
 from barograph.guard import guarded
 from barograph.integrations.lightning.agreement import agree_on_run
 from barograph.integrations.lightning.attached import Attached
@@ -49,8 +50,8 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         **arguments: Any,
     ) -> None:
         super().__init__(run, **arguments)
-        if not all(0 < share < 1 for share in learning_curve):
-            raise ValueError(f"learning_curve must be shares of the data between 0 and 1, got {learning_curve}")
+        check_count("log_predictions", log_predictions)
+        check_shares("learning_curve", learning_curve)
         self.watch = watch
         self.log_predictions = log_predictions
         self.copy_checkpoints = copy_checkpoints
@@ -264,14 +265,15 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
             call = Call(trainer, self.attachment.begin(rank=trainer.global_rank, world=trainer.world_size))
         if call is None:
             return
+        from barograph.closing import name_error  # a training that does not fail need not load it
+
         call.close()
         has_ended = call.reason is not None  # and a callback's last hook or a learning curve came to grief
         status, call.reason = status_of(exception)
-        kind = type(exception).__name__
-        call.run.event("exception", type=kind, message=str(exception), step=call.step, epoch=trainer.current_epoch)
+        call.run.event("exception", **name_error(exception), step=call.step, epoch=trainer.current_epoch)
         if call.is_first_rank and not has_ended:
             call.note_end()
-        self.attachment.end(status, kind, exception)
+        self.attachment.end(status, type(exception).__name__, exception)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

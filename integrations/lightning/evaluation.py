@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,10 +12,10 @@ from torch.utils.data.dataloader import _InfiniteConstantSampler
 from barograph.guard import guarded
 from barograph.integrations.lightning.data import LABELS, flattened, length, part_name, split_batch
 from barograph.integrations.lightning.pace import count_samples
-from barograph.integrations.lightning.randomness import same_randomness
 from barograph.integrations.lightning.results import Results
 from barograph.integrations.lightning.shadow import ForwardHook
 from barograph.predictions import prediction_table
+from barograph.randomness import same_randomness
 from barograph.run import Run
 
 _OUTPUTS = (
@@ -36,7 +36,8 @@ class Evaluation:
     parameters that was called last gave (`self.net(inputs)`), if it goes with the labels. Labels are the second part of
     the batch, or what batch or returned dictionary call so.
 
-    Of several processes each writes what its own rows came to, as `results/<split>/rows` of that rank tells: putting
+    Figures stand beside those that the module logs, `val/f1` beside its `val/loss`, whose names go before ours. Of
+    several processes each writes what its own rows came to, as `<split>/rows` of that rank tells: putting
     them together would need them to wait for each other. Read them by `view.metric(key, rank=1)`; accuracy, log loss,
     MAE and MSE of all rows are the means weighted by those numbers of rows. The confusion table and the predictions are
     those of rank 0.
@@ -95,22 +96,23 @@ class Evaluation:
             table.add(outputs, labels, count)
 
     @guarded
-    def close(self, step: int, is_first_rank: bool) -> None:
-        """Write what it came to; each process of several what its own rows came to."""
+    def close(self, step: int, is_first_rank: bool, told: Container[str] = ()) -> None:
+        """Write what it came to, each process of several for its own rows. told: names that the module logs itself."""
         self.stop()
         for index, (results, table) in enumerate(zip(self._results, self._tables, strict=True)):
             name = part_name(self._split, index, len(self._loaders))
             figures, confusion = results.figures(), results.confusion()
-            if figures:
-                self.run.log_scalars(tuple(f"results/{name}/{key}" for key in figures), list(figures.values()), step)
+            new = {key: one for figure, one in figures.items() if (key := f"{name}/{figure}") not in told}
+            if new:
+                self.run.log_scalars(tuple(new), list(new.values()), step)
             if not is_first_rank:
                 continue
             if confusion:
-                self.run.log_table(f"confusion/{name}", confusion, step)
+                self.run.log_table(f"{name}/confusion", confusion, step)
             if table.outputs and (figures or not table.is_guess):
                 self.run.log_table(f"predictions/{name}", table.columns(name), step)
             elif table.outputs or table.problem:
-                self.run.event("predictions_missing", dataset=name, reason=table.problem or _NOTHING)
+                self.run.event("predictions_left_out", dataset=name, reason=table.problem or _NOTHING)
 
     def stop(self) -> None:
         """Take the hooks away."""

@@ -26,7 +26,7 @@ from torch.utils.data import (
 from barograph.guard import guarded
 from barograph.integrations.lightning.bases import package_of
 from barograph.integrations.lightning.data import flattened
-from barograph.integrations.lightning.randomness import Randomness, same_randomness
+from barograph.randomness import Randomness, same_randomness
 from barograph.run import Run
 
 _MOVES = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")

@@ -26,7 +26,7 @@ def test_names_tell_whether_more_is_better(key: str, is_high: bool) -> None:
     ("key", "tells", "lies_inside", "depends_on_the_clock"),
     [
         ("val/loss", True, False, False),
-        ("results/val/f1", True, False, False),
+        ("val/f1", True, False, False),
         ("lr/adam", True, False, False),
         ("lr/eta", True, False, False),
         ("train/eta", True, False, True),

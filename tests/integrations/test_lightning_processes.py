@@ -179,7 +179,7 @@ def test_a_run_that_the_script_opens_is_one_on_all_ranks(tmp_path: Path, store: 
     assert len(list((view.path / "journals").iterdir())) == 2
     for rank in (0, 1):  # each with its own rows, as asked
         assert view.metric("train/loss", rank=rank).steps.tolist() == list(range(8))
-        assert view.metric("results/val/rows", rank=rank).values.tolist() == [32, 32]
+        assert view.metric("val/rows", rank=rank).values.tolist() == [32, 32]
     for table in view.tables("predictions/val"):
         assert [row[0] for row in table.rows] == [0, 2, 4, 6, 8]
     assert len(view.tables("predictions/val")) == 2

@@ -147,7 +147,7 @@ def test_results_do_not_depend_on_the_precision(store: Path, trainer: Fit, preci
         Net(), _loader(), _loader()
     )
     view = _only_run(store)
-    assert view.metric("results/val/rows").values.tolist() == [32]
+    assert view.metric("val/rows").values.tolist() == [32]
     assert len(view.tables("predictions/val")[0].rows) == 3
     assert view.config["trainer"]["precision"] == precision
     kinds = {"64-true": "float64", "bf16-true": "bfloat16", "bf16-mixed": "float32"}
@@ -171,7 +171,7 @@ def test_what_is_compiled_is_left_whole(store: Path, trainer: Fit) -> None:
         trainer(callbacks=callback, max_epochs=1).fit(torch.compile(net, backend="eager"), _loader(), _loader())
         weights.append(torch.cat([one.detach().flatten() for one in net.parameters()]))
     assert torch.equal(*weights)
-    assert _only_run(store).metric("results/val/rows").values.tolist() == [32]
+    assert _only_run(store).metric("val/rows").values.tolist() == [32]
 
 
 def test_shapes_of_whatever_a_layer_takes() -> None:
@@ -418,15 +418,29 @@ def test_an_evaluation_has_results_without_being_asked(store: Path, trainer: Fit
     one.fit(net, _loader(), _loader(20))
     one.test(net, _loader(12), verbose=False)
     view = _only_run(store)
-    assert view.metric("results/val/accuracy").steps.tolist() == [3, 7]
-    assert view.metric("results/val/rows").values.tolist() == [20, 20]
+    assert view.metric("val/accuracy").steps.tolist() == [3, 7]
+    assert view.metric("val/rows").values.tolist() == [20, 20]
     net.eval()
     inputs, labels = _numbers(12).tensors
     scores = net(inputs).detach()
     expected = (scores.argmax(1) == labels).float().mean().item(), nn.functional.cross_entropy(scores, labels).item()
-    found = [view.metric(f"results/test/{name}").values[0] for name in ("accuracy", "log_loss")]
+    found = [view.metric(f"test/{name}").values[0] for name in ("accuracy", "log_loss")]
     assert found == pytest.approx(expected, rel=1e-5)
-    assert sum(row[2] for row in view.tables("confusion/test")[0].rows) == 12
+    assert sum(row[2] for row in view.tables("test/confusion")[0].rows) == 12
+
+
+def test_a_result_of_the_modules_own_goes_before_ours(store: Path, trainer: Fit) -> None:
+    """Under one name there is one figure: the one that the module logs."""
+
+    class Net(_Net):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self(batch[0])
+            self.log("val/accuracy", 7.0)
+
+    trainer(callbacks=BarographCallback()).fit(Net(), _loader(), _loader())
+    view = _only_run(store)
+    assert view.metric("val/accuracy").values.tolist() == [7.0, 7.0]
+    assert len(view.metric("val/f1").values) == 2
 
 
 def test_an_embedding_is_not_taken_for_classes(store: Path, trainer: Fit) -> None:
@@ -437,7 +451,7 @@ def test_an_embedding_is_not_taken_for_classes(store: Path, trainer: Fit) -> Non
             return self.hidden(inputs)
 
     trainer(callbacks=BarographCallback(), max_epochs=1).fit(Net(), _loader(), _loader())
-    assert not [key for key in _only_run(store).metrics() if key.startswith("results/")]
+    assert "val/rows" not in _only_run(store).metrics()
 
 
 class _Parts(_Net):
@@ -458,7 +472,7 @@ def test_a_module_that_calls_its_children_has_results_and_predictions(store: Pat
     inputs, labels = _numbers().tensors
     scores = net.out(net.hidden(inputs))
     accuracy = float((scores.argmax(1) == labels).float().mean())
-    assert view.metric("results/val/accuracy").values.tolist() == [pytest.approx(accuracy)]
+    assert view.metric("val/accuracy").values.tolist() == [pytest.approx(accuracy)]
     (table,) = view.tables("predictions/val")
     assert [row[3] for row in table.rows] == scores[:3].argmax(1).tolist()
     assert not any(layer._forward_hooks for layer in net.modules())
@@ -481,7 +495,7 @@ def test_what_a_child_says_of_something_else_is_no_result(store: Path, trainer: 
     data = DataLoader(TensorDataset(inputs, labels), 8)
     trainer(callbacks=BarographCallback(log_predictions=2), max_epochs=1).fit(Net(), _loader(), data)
     view = _only_run(store)
-    found = {key.rpartition("/")[2] for key in view.metrics() if key.startswith("results/val/")}
+    found = {key.rpartition("/")[2] for key in view.metrics() if key.startswith("val/")}
     assert (
         found
         == {
@@ -523,7 +537,7 @@ def test_what_the_step_returns_comes_first(store: Path, trainer: Fit, returned: 
             return {"tensor": right, "dictionary": {"logits": right, "loss": right.sum()}, "nothing": None}[returned]
 
     trainer(callbacks=BarographCallback(), max_epochs=1).fit(Net(), _loader(), _loader())
-    accuracy = _only_run(store).metric("results/val/accuracy").values[0]
+    accuracy = _only_run(store).metric("val/accuracy").values[0]
     assert (accuracy == 1) == (returned != "nothing")
 
 
@@ -590,7 +604,7 @@ def test_predictions_that_cannot_be_had_are_told(store: Path, trainer: Fit, why:
         net, _loader(), _loader(shuffle=shuffle)
     )
     view = _only_run(store)
-    (event,) = view.events("predictions_missing")
+    (event,) = view.events("predictions_left_out")
     assert ("another order" if shuffle else "predict_step") in event.data["reason"]
     assert not view.tables("predictions/val")
 
@@ -606,7 +620,7 @@ def test_several_validation_sets_are_kept_apart(store: Path, trainer: Fit) -> No
         Net(), _loader(), [_loader(8), _loader(16)]
     )
     view = _only_run(store)
-    assert [view.metric(f"results/val/{index}/rows").values.tolist() for index in (0, 1)] == [[8], [16]]
+    assert [view.metric(f"val/{index}/rows").values.tolist() for index in (0, 1)] == [[8], [16]]
     assert [len(view.tables(f"predictions/val/{index}")[0].rows) for index in (0, 1)] == [2, 2]
 
 
@@ -725,7 +739,7 @@ def test_odd_batches_do_no_harm(store: Path, trainer: Fit) -> None:
     view = _only_run(store)
     assert view.status == "finished"
     assert {one.name for one in view.datasets()} == {"train", "val"}
-    assert view.metric("results/val/rows").values.tolist() == [16]
+    assert view.metric("val/rows").values.tolist() == [16]
 
 
 # -- what is left behind ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The layers of a model as a table: types, shapes as the first batch showed them, and parameters."""
+"""The layers of a model as a table: classes, shapes as the first batch showed them, and parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from barograph.integrations.lightning.shadow import ForwardHook
 from barograph.run import Run
 
 _ROWS = 5_000  # layers listed in a summary
-_COLUMNS = ("layer", "type", "input", "output", "parameters", "trainable")
+_COLUMNS = ("layer", "class", "input_shape", "output_shape", "parameters", "trainable_parameters")
 
 
 class Shapes:
@@ -69,11 +69,11 @@ def summarize_layers(module: nn.Module, shapes: Mapping[str, tuple[str, str]] | 
     """The table as text, with the model's parameter counts below it."""
     rows = layer_table(module, shapes or {})
     counts = count_parameters(module)
-    columns = [column for column in _COLUMNS if shapes or column not in ("input", "output")]
+    columns = [column for column in _COLUMNS if shapes or not column.endswith("_shape")]
     cells = [columns]
     cells += [[f"{one:,}" if isinstance(one := row[name], int) else one for name in columns] for row in rows[:_ROWS]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    is_number = [name in ("parameters", "trainable") for name in columns]
+    is_number = [name.endswith("parameters") for name in columns]
     lines = [
         "  ".join(
             f"{text:>{width}}" if right else f"{text:<{width}}"

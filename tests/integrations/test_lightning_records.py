@@ -101,7 +101,9 @@ def test_layers_have_the_shapes_that_the_first_batch_showed(store: Path, trainer
     trainer(callbacks=BarographCallback(watch=False), max_epochs=1).fit(net, _loader())
     view = _only_run(store)
     (table,) = view.tables("model/layers")
-    assert table.columns == ["layer", "type", "input", "output", "parameters", "trainable"]
+    assert table.columns == [
+        "layer", "class", "input_shape", "output_shape", "parameters", "trainable_parameters"
+    ]  # fmt: skip
     assert table.rows[0] == ["hidden", "Linear", "8x4", "8x5", 25, 25]
     assert table.rows[2] == ["drop", "Dropout", "8x5", "8x5", 0, 0]
     (summary,) = view.texts("model/summary")

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import keras
 
+from barograph.arguments import check_count, check_shares
 from barograph.attachment import Attachment
 from barograph.guard import guarded
 from barograph.integrations.keras.batches import Batches
-from barograph.integrations.keras.calls import Watch, after_all, this_call, this_list
+from barograph.integrations.keras.calls import Call, Watch, after_all, this_call, this_list
 from barograph.integrations.keras.checkpoints import Checkpoints
-from barograph.integrations.keras.data import DataSets
-from barograph.integrations.keras.description import describe, describe_model, summary_text
+from barograph.integrations.keras.data import GIVEN, DataSets
+from barograph.integrations.keras.description import describe, describe_model, describe_use, summary_text
 from barograph.integrations.keras.final import final_weights, log_model
 from barograph.integrations.keras.fit import Fit
 from barograph.integrations.keras.inside import Inside, Options
+from barograph.integrations.keras.learning import LearningCurve
 from barograph.integrations.keras.monitors import describe_checkpoint, early_stop, metric_key, restored_epoch
 from barograph.integrations.keras.optimizers import learning_rates, scheduled_rates
+from barograph.integrations.keras.results import Results
+from barograph.integrations.keras.states import seeds_of
+from barograph.integrations.keras.taking import on_host
+from barograph.integrations.keras.visit import Visit
 from barograph.run import Run
 
 Logs = Mapping[str, Any] | None
-_OPTIONS = ("log_every", "watch", "log_predictions", "log_model", "copy_checkpoints")
+_OPTIONS = (
+    "log_every", "watch", "log_predictions", "log_model", "copy_checkpoints", "results", "learning_curve"
+)  # fmt: skip
 
 
 class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no annotations
@@ -36,6 +44,10 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     and the gradients that the fit uses. log_predictions: of so many first rows of the validation or test data, label,
     prediction and score after each evaluation. log_model: keep the model that a fit ends with as the artifact "model".
     copy_checkpoints: keep what ModelCheckpoint and BackupAndRestore save as well, instead of its path and hash alone.
+    results: accuracy, F1, log loss or MAE, MSE, R2 of the validation data after a fit and of the test data, from one
+    prediction more; None where the overhead budget pays for it, True at any cost, False for none. learning_curve:
+    shares of the training rows, such as (0.1, 0.3), to train on once more after a fit, for the metrics over the amount
+    of data (learning.py); as long as the fit waits.
 
     Cost: without log_every a function call per batch, and what looks take, within the run's overhead budget. One
     callback serves one fit at a time.
@@ -59,19 +71,24 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         log_predictions: int = 0,
         log_model: bool = False,
         copy_checkpoints: bool = False,
+        results: bool | None = None,
+        learning_curve: Sequence[float] = (),
         **init_arguments: Any,
     ) -> None:
         super().__init__()
-        if log_every is not None and log_every < 1:
-            raise ValueError(f"log_every must be at least 1 (batches), got {log_every}")
-        if log_predictions < 0:
-            raise ValueError(f"log_predictions must be a number of rows, or 0 for none, got {log_predictions}")
+        if log_every is not None:
+            check_count("log_every", log_every, 1)
+        check_count("log_predictions", log_predictions)
+        check_shares("learning_curve", learning_curve)
         self.log_every, self.watch = log_every, watch
         self.log_predictions, self.log_model, self.copy_checkpoints = log_predictions, log_model, copy_checkpoints
+        self.results, self.learning_curve = results, learning_curve
+        self._results = Results(lambda: self.run, results)
         self._inside = Inside(lambda: self.run, **_options(watch))
         self._attachment = Attachment(run, **init_arguments)
         self._fit: Fit | None = None
-        self._visit: _Visit | None = None
+        self._visit: Visit | None = None
+        self._described: Run | None = None
 
     @property
     def run(self) -> Run | None:
@@ -91,7 +108,10 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         checkpoints = Checkpoints(run, call.siblings, self.copy_checkpoints)
         watch = Watch(call, self._left_fit)
         fit = self._fit = Fit(self._model, self.params or {}, call.siblings, batches, watch, data, checkpoints)
-        self._describe_model(run, fit)
+        self._described = None
+        self._describe_model(run, self._model)
+        if self.learning_curve:
+            fit.curve = LearningCurve(run, self._model, self.learning_curve)
         self._inside.begin(self._model, fit.step_of)
         data.begin_fit(call, batches)
         checkpoints.begin()
@@ -105,7 +125,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if not fit.is_started:
             first_step = epoch * (fit.batches_per_epoch or 0)
             offset = self._attachment.start_fit(
-                first_step, epochs=fit.epochs, initial_epoch=epoch,
+                first_step, self._seeds(), epochs=fit.epochs, initial_epoch=epoch,
                 batches_per_epoch=fit.batches_per_epoch, batch_size=fit.batches.size,
             )  # fmt: skip
             fit.start(offset, first_step)
@@ -123,7 +143,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             return
         run.log(fit.end_epoch(logs or {}), step=fit.step)
         self._attachment.reached(fit.step - 1)
-        self._describe_model(run, fit)
+        self._describe_model(run, fit.model)
         fit.data.end("train")
         if fit.has_validated:
             fit.data.predict("val", self._model, fit.step)
@@ -150,6 +170,8 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             if isinstance(sibling, keras.callbacks.ModelCheckpoint):
                 run.event("checkpoint", **describe_checkpoint(sibling))
         if fit.model is not None:  # the hooks are called by hand
+            self._inside.end()
+            self._judge(fit, this_call())
             self._keep_model(run, fit)
         self._end_fit(fit, "finished", fit.reason(logs), restored_epoch=restored_epoch(fit.siblings))
 
@@ -197,15 +219,39 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _describe_model(self, run: Run, fit: Fit) -> None:
-        """Once the model is built: at the begin of the fit, or after the first epoch of a model that builds itself."""
-        if fit.is_described or not getattr(fit.model, "built", False):
+    def _describe_model(self, run: Run, model: Any) -> None:
+        """Once the model is built: at the begin of the call, or later where the model builds itself."""
+        if self._described is run or not getattr(model, "built", False):
             return
-        fit.is_described = True
-        settings, rows = describe_model(fit.model)
+        self._described = run
+        settings, rows = describe_model(model)
         run.log_config(settings)
         run.log_table("model/layers", rows)
         run.log_text("model/summary", summary_text(settings["model"], rows))
+
+    def _describe_use(self, run: Run) -> None:
+        """The same for a run that has no fit."""
+        if self._described is not run and getattr(self._model, "built", False):
+            run.log_config(describe_use(self._model))
+            self._describe_model(run, self._model)
+
+    def _seeds(self) -> dict[str, object]:
+        """What layers draw from."""
+        seeds = seeds_of(self._model) if self._model is not None else []
+        return {"keras.layers": [on_host(one.value) for one in seeds]} if seeds else {}
+
+    def _judge(self, fit: Fit, call: Call) -> None:
+        """How good the model is that the fit ends with, and how good it would be with less data."""
+        if fit.curve is not None:
+            fit.curve.log(call, fit.epochs_done, fit.logs)  # first, for the run's newest step is then a batch again
+        given = call.arguments
+        is_other = restored_epoch(fit.siblings) is not None  # than the one that the last epoch's metrics are of
+        self._results.log(
+            fit.model, "val", None if given.get("validation_steps") else given.get("validation_data"), fit.step,
+            batch_size=given.get("validation_batch_size") or fit.batches.size,
+            running_s=fit.duration_s, evaluated_s=fit.validation_s, compile_s=fit.compile_s,
+            told=() if is_other else [metric_key(name) for name in fit.logs],
+        )  # fmt: skip
 
     @guarded
     def _keep_model(self, run: Run, fit: Fit) -> None:
@@ -236,6 +282,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         fit.watch.end()
         fit.look_for_checkpoints(is_last=True)
         fit.data.end()
+        self._results.worked(fit.duration_s)
         if self.run is not None:
             self.run.event(
                 "fit_end", reason=reason, epochs=fit.epochs_done, steps=fit.step - fit.first_step,
@@ -286,26 +333,31 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if run is None or not inside_fit:
             self._leave()
             run = self._attachment.begin()
+            self._describe_use(run)
         watch = None if inside_fit else Watch(call, self._left_visit)
         batches, data = Batches(call.batches), DataSets(run, self.log_predictions)
         data.begin_visit(name, call, batches)
-        self._visit = _Visit(time.perf_counter(), batches, data, watch)
+        self._visit = Visit(batches, data, watch)
 
     def _end_visit(self, name: str, metrics: dict[str, Any]) -> None:
         visit, self._visit, run = self._visit, None, self.run
         if visit is None or run is None:
             return
-        duration_s = time.perf_counter() - visit.began_s
-        metrics[f"time/{name}_s"] = duration_s
-        batches = visit.batches.in_epoch
-        samples = visit.batches.samples(batches) if batches else None
-        if samples:
-            metrics[f"throughput/{name}_samples_per_s"] = samples / duration_s
+        metrics |= visit.end(name)
         step = self._fit.step if self._fit is not None else run.steps_done
         run.log(metrics, step=step)
         visit.data.end()
+        if visit.watch is not None:
+            self._describe_use(run)
         if name == "test":
             visit.data.predict(name, self._model, step)
+            given = this_call().arguments
+            self._results.log(
+                self._model, name, None if given.get("steps") else tuple(given.get(one) for one in GIVEN), step,
+                batch_size=visit.batches.size, running_s=visit.duration_s, evaluated_s=visit.duration_s,
+                told=metrics,
+            )  # fmt: skip
+        self._results.worked(visit.duration_s)
         if visit.watch is not None:
             visit.watch.end()
             self._attachment.end("finished", f"{name}_end")
@@ -344,12 +396,3 @@ def _options(watch: bool | Options) -> Options:
     if isinstance(watch, bool):
         return {} if watch else {"weights": False, "gradients": False, "updates": False, "activations": False}
     return watch
-
-
-class _Visit(NamedTuple):
-    """An evaluation or prediction that is no validation of a fit. watch: None inside a fit, which has its own."""
-
-    began_s: float
-    batches: Batches
-    data: DataSets
-    watch: Watch | None

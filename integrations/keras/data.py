@@ -13,10 +13,11 @@ from barograph.integrations.keras.batches import Batches
 from barograph.integrations.keras.calls import Call
 from barograph.integrations.keras.plain import class_of
 from barograph.integrations.keras.predictions import Rows
+from barograph.integrations.keras.rows import are_arrays
 from barograph.run import Run
 
 # Any, throughout: whatever users train on
-_GIVEN = ("x", "y", "sample_weight")
+GIVEN = ("x", "y", "sample_weight")
 _NO_ROWS = "nobody but the compiled step sees its rows"
 _UNSEEN = "tensorflow fetches the batches inside its compiled step; nothing is read for our sake"
 
@@ -40,7 +41,7 @@ class DataSets:
     def begin_fit(self, call: Call, batches: Batches) -> None:
         """A fit begins: what it trains on, and what it will be validated with as far as that is arrays."""
         given = call.arguments
-        self.begin("train", batches, *(given.get(name) for name in _GIVEN))
+        self.begin("train", batches, *(given.get(name) for name in GIVEN))
         if given.get("validation_data") is not None:
             self.begin("val", None, *keras.utils.unpack_x_y_sample_weight(given["validation_data"]))
 
@@ -54,7 +55,7 @@ class DataSets:
     @guarded
     def begin_visit(self, name: str, call: Call, batches: Batches) -> None:
         """An evaluation or a prediction of its own begins."""
-        self.begin(name, batches, *(call.arguments.get(one) for one in _GIVEN))
+        self.begin(name, batches, *(call.arguments.get(one) for one in GIVEN))
 
     def begin(self, name: str, batches: Batches | None, x: Any, y: Any = None, sample_weight: Any = None) -> None:
         """A pass over a data set begins; only the first one is looked at. batches: what it comes in, if not arrays."""
@@ -107,12 +108,6 @@ class DataSets:
         stream.see(named(x), named(y), first_pass=True)
         if name in self._rows:
             self._rows[name].add(x, y)
-
-
-def are_arrays(data: Any) -> bool:
-    """Whether data lie in memory as arrays, tensors or data frames, one or several."""
-    leaves = keras.tree.flatten(data)
-    return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
 
 
 def named(data: Any) -> Any:

@@ -38,6 +38,12 @@ def describe(model: Any, call: Call, batches: Batches, recorder: object) -> dict
     }
 
 
+def describe_use(model: Any) -> dict[str, Any]:
+    """The settings of a model that is evaluated or asked without a fit."""
+    compiled = {"compile": attempt(_compile, model)} if getattr(model, "compiled", False) else {}
+    return {"framework": attempt(_framework), **compiled}
+
+
 def describe_model(model: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What a built model is: settings (of itself, and of its regularisation), and its layers, one row each."""
     rows = layer_table(model)

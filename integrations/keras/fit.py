@@ -13,6 +13,7 @@ from barograph.integrations.keras.batches import Batches
 from barograph.integrations.keras.calls import Watch
 from barograph.integrations.keras.checkpoints import Checkpoints
 from barograph.integrations.keras.data import DataSets
+from barograph.integrations.keras.learning import LearningCurve
 from barograph.integrations.keras.monitors import metric_key
 from barograph.integrations.keras.optimizers import iterations, learning_rates, number
 
@@ -40,10 +41,10 @@ class Fit:
         self.watch = watch
         self.data = data
         self.checkpoints = checkpoints
+        self.curve: LearningCurve | None = None
         self.epochs: int | None = parameters.get("epochs")
         self.batches_per_epoch: int | None = parameters.get("steps")
         self.batches_per_call = int(getattr(model, "steps_per_execution", None) or 1)
-        self.is_described = False
         self.is_started = False
         self.started_s = time.monotonic()
         self.ended_s: float | None = None
@@ -58,6 +59,8 @@ class Fit:
         self._began_s = 0.0
         self._validation_s = 0.0
         self._validation_began_s = 0.0
+        self._first_validation_s: float | None = None
+        self._least_validation_s = math.inf
 
     def start(self, offset: int, first_step: int) -> None:
         """Count from here. first_step: batches that earlier epochs of this fit had; offset: those of earlier fits."""
@@ -88,7 +91,23 @@ class Fit:
 
     def end_validation(self) -> None:
         """The validation is over."""
-        self._validation_s += time.perf_counter() - self._validation_began_s
+        took_s = time.perf_counter() - self._validation_began_s
+        self._validation_s += took_s
+        if self._first_validation_s is None:
+            self._first_validation_s = took_s
+        else:
+            self._least_validation_s = min(self._least_validation_s, took_s)
+
+    @property
+    def validation_s(self) -> float:
+        """What the quickest validation has taken."""
+        return min(self._first_validation_s or 0.0, self._least_validation_s)
+
+    @property
+    def compile_s(self) -> float:
+        """What compiling an evaluation has taken at most: what the first one took more than the others."""
+        first_s, least_s = self._first_validation_s or 0.0, self._least_validation_s
+        return first_s if math.isinf(least_s) else max(0.0, first_s - least_s)
 
     def end_epoch(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """The metrics of the epoch that ends; `step` is then the batches trained with it."""

@@ -1,4 +1,4 @@
-"""The loss of each batch, told apart from the mean over the epoch that Keras keeps, without waiting for a device."""
+"""What a loss says: of each batch, apart from Keras' mean over the epoch, and of what its model is trained for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 import keras
 
 BACKEND = keras.backend.backend()
+_OF_VALUES = {
+    "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error",
+    "huber", "log_cosh", "poisson",
+}  # fmt: skip
 
 
 class Losses:
@@ -52,6 +56,27 @@ class Losses:
         before, since = self._sum, batches - self._batches
         self._batches, self._sum = batches, value * batches
         return (self._sum - before) / since
+
+
+def loss_of(model: Any, output: str) -> Any:
+    """The loss that a model was compiled with for an output, which has an empty name if there is one only."""
+    losses = getattr(model, "loss", None)
+    if isinstance(losses, dict):
+        losses = losses.get(output) if output else next(iter(losses.values()), None)
+    elif isinstance(losses, (list, tuple)):
+        names = (getattr(model, "output_names", None) or []) if output else [""]
+        losses = dict(zip(map(str, names), losses, strict=False)).get(output)
+    return keras.losses.get(losses) if isinstance(losses, str) else losses
+
+
+def is_of_values(loss: Any) -> bool:
+    """Whether a loss is one of Keras that only a regression is trained with."""
+    return getattr(getattr(loss, "fn", loss), "__name__", None) in _OF_VALUES
+
+
+def is_of_scores(loss: Any) -> bool:
+    """Whether a loss takes scores before a softmax or sigmoid."""
+    return getattr(loss, "from_logits", False) is True
 
 
 def _is_here(loss: Any) -> bool:

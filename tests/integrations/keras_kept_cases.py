@@ -1,6 +1,7 @@
 """What BarographCallback keeps of a fit with Keras, on the back end that KERAS_BACKEND names; run by test_keras.py."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,20 @@ class Raises(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no an
             raise ZeroDivisionError("the user's own")
 
 
+class AwaitsContents(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no annotations
+    """Holds the first epoch back until the files are read that a run goes on from: Keras writes over them after it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Wait."""
+        deadline_s = time.monotonic() + 20
+        while time.monotonic() < deadline_s and barograph.open().run(self._name).artifacts()[0].digest is None:
+            time.sleep(0.01)
+
+
 # -- checkpoints and models ------------------------------------------------------------------------------------------
 
 
@@ -111,7 +126,8 @@ def test_a_backup_is_what_the_next_fit_goes_on_from(tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     with pytest.raises(ZeroDivisionError):
         fit(build(), BarographCallback(name="failed"), keras.callbacks.BackupAndRestore(backup), Raises())
-    fit(build(), BarographCallback(name="restored"), keras.callbacks.BackupAndRestore(backup))
+    callbacks = [BarographCallback(name="restored"), AwaitsContents("restored")]
+    fit(build(), *callbacks, keras.callbacks.BackupAndRestore(backup))
     failed, restored = (barograph.open().run(name) for name in ("failed", "restored"))
     (left,) = failed.artifacts("checkpoint")
     (used,) = restored.artifacts("checkpoint")

@@ -121,7 +121,7 @@ class Results:
         if outputs is None:
             return None
         labels = by_name(model, first_rows(y, rows))
-        counted = first_rows(weights, rows) if weights is not None and are_arrays(weights) else None
+        counted = np.asarray(first_rows(weights, rows)) if hasattr(weights, "shape") else np.empty(0)
         found: dict[str, float] = {}
         for output, said in by_name(model, outputs).items():
             if output not in labels:
@@ -130,7 +130,7 @@ class Results:
             figures = results(
                 labels[output],
                 np.asarray(said),
-                counted if np.shape(counted) == (rows,) else None,
+                counted if counted.shape == (rows,) else None,
                 are_scores=is_of_scores(loss),
                 are_values=is_of_values(loss),
             )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 _Array = NDArray[Any]
 _SUM_TOLERANCE = 1e-2  # of probabilities in half precision
-_LEAST = 1e-15  # a probability, for its logarithm
+_LEAST = float(np.finfo(np.float64).eps)  # a probability, for its logarithm
 
 
 @np.errstate(all="ignore")  # of numbers that are infinite or nearly so, the figures are so, too
@@ -26,6 +26,7 @@ def results(
     Classes are told by whole labels, one a row, beside two or more outputs a row; by labels of a single 1 beside as
     many outputs; or by labels of 0 and 1 beside one output. Rows whose label is none of the classes, such as padding,
     do not count. Other labels of the shape of the outputs are values; several of 0 and 1 a row are neither.
+    Probabilities count as no less than the precision of their type, as with sklearn.metrics.log_loss.
     weights: shape (n,), what rows count; default 1. are_scores: whether the outputs are known to be scores before a
     softmax or sigmoid; otherwise they are taken for that where they are no probabilities. are_values: whether both are
     known to be values, whatever they look like.
@@ -97,14 +98,17 @@ def _of_many(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool)
     if are_scores or (outputs < 0).any() or (np.abs(outputs.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
         largest = outputs.max(axis=1, keepdims=True)
         chosen = np.exp(chosen - largest[:, 0]) / np.exp(outputs - largest).sum(axis=1)
+    else:
+        chosen = np.maximum(chosen, np.finfo(outputs.dtype).eps)
     return results_of_classes(labels, outputs.argmax(axis=1), weights, chosen, is_binary=outputs.shape[1] == 2)
 
 
 def _of_two(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool) -> dict[str, float]:
-    chances = outputs.astype(np.float64)
+    chances, least = outputs.astype(np.float64), np.finfo(outputs.dtype).eps
     if are_scores or (chances < 0).any() or (chances > 1).any():
         chances = np.exp(-np.logaddexp(0, -chances))
-    likelihood = np.where(labels == 1, chances, 1 - chances)
+        least = _LEAST
+    likelihood = np.maximum(np.where(labels == 1, chances, 1 - chances), least)
     return results_of_classes(labels, (chances >= 0.5).astype(np.int64), weights, likelihood, is_binary=True)
 
 

@@ -13,6 +13,7 @@ from barograph.guard import guarded
 from barograph.integrations.keras.calls import Call
 from barograph.integrations.keras.monitors import metric_key
 from barograph.integrations.keras.optimizers import iterations, number
+from barograph.integrations.keras.plain import short_of
 from barograph.integrations.keras.rows import are_arrays, count_rows, rows_at
 from barograph.integrations.keras.states import Values, all_of, kept_of, same_model
 from barograph.randomness import Randomness
@@ -62,7 +63,7 @@ class LearningCurve:
                 try:
                     found[count] = self._metrics_with(call.arguments, rows, count, epochs)
                 except Exception as error:  # noqa: BLE001  # of the user's own step, with so few rows
-                    reason = f"{type(error).__name__}: {error}"
+                    reason = short_of(error)
                     break
         if reason is not None:
             self.run.event("learning_curve_left_out", rows=count, reason=reason)

@@ -10,9 +10,11 @@ import keras
 import numpy as np
 
 from barograph.integrations.keras.optimizers import number
+from barograph.values import readable
 
 _MISSING = object()
 ITEMS = 20  # described of a list
+_ERROR_LIMIT = 300  # characters
 
 
 def plain(value: Any) -> Any:
@@ -62,6 +64,11 @@ def arguments_of(value: Any) -> dict[str, Any]:
 def class_of(value: Any) -> str:
     """Module and name of the class of an object."""
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def short_of(error: BaseException) -> str:
+    """An exception in a line: frameworks tell half a page."""
+    return f"{type(error).__name__}: {readable(' '.join(readable(error).split()), _ERROR_LIMIT)}"
 
 
 def attempt(part: Callable[..., Any], *arguments: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from barograph.guard import guarded
 from barograph.integrations.keras.losses import is_of_scores, is_of_values, loss_of
+from barograph.integrations.keras.plain import short_of
 from barograph.integrations.keras.rows import are_arrays, by_name, count_rows, first_rows
 from barograph.integrations.keras.states import same_states
 from barograph.results import results
@@ -80,14 +81,14 @@ class Results:
             try:
                 found = self._figures(model, x, y, weights, batch_size or 1, self._budget_s(run, running_s))
             except Exception as error:  # noqa: BLE001  # a model may not be made for prediction
-                found, reason = {}, f"the model cannot predict: {type(error).__name__}: {error}"
+                found, reason = {}, f"the model cannot predict: {short_of(error)}"
             self._spent_s += time.perf_counter() - began_s
             if found is None:
                 reason = _TOO_DEAR
             elif found:
                 run.log({f"{name}/{key}": one for key, one in found.items() if f"{name}/{key}" not in told}, step)
             elif reason is None:
-                reason = "outputs and labels are neither classes nor values of the same shape"
+                reason = "outputs and labels are neither classes nor values of the same shape, or some are no numbers"
         if reason and (name, reason) not in self._said:
             self._said.add((name, reason))
             run.event("results_left_out", dataset=name, reason=reason)
@@ -144,8 +145,9 @@ def _predicted(model: Any, x: Any, rows: int, batch_size: int, budget_s: float) 
     Where nothing is compiled the pieces grow, so that none takes much longer than the one before. Elsewhere all are of
     one size, because others would be compiled anew: the last one has rows of the one before.
     """
+    fixed = {one.shape[0] for one in getattr(model, "inputs", None) or []} - {None}  # of a stateful model
     row_bytes = sum(one.nbytes for one in keras.tree.flatten(first_rows(x, 1))) or 1
-    most = max(batch_size, _PIECE_BYTES // row_bytes)
+    most = max(batch_size, _PIECE_BYTES // row_bytes) if not fixed else batch_size
     size = min(rows, most if _COMPILES else batch_size)
     pieces: list[Any] = []
     began_s, done, kept_bytes = time.perf_counter(), 0, 0

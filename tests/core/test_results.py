@@ -106,6 +106,15 @@ def test_what_tells_nothing_gives_nothing(labels: Any, outputs: Any) -> None:
     assert results(labels, outputs) == {}
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_probability_of_nothing_counts_as_in_scikit_learn(kind: Any) -> None:
+    """As the least that its type can add to 1."""
+    shares, right = np.array([[1, 0], [0.5, 0.5]], kind), np.array([1, 0])
+    expected = metrics.log_loss(right, shares)
+    assert results(right, shares)["log_loss"] == pytest.approx(expected)
+    assert results(right, shares[:, 1])["log_loss"] == pytest.approx(expected)
+
+
 def test_halves_are_as_good_as_floats() -> None:
     """Outputs in half precision, and infinite scores, as masks give them."""
     right = np.array([0, 1])

@@ -219,6 +219,16 @@ def test_a_model_that_cannot_predict_costs_no_warning() -> None:
     assert "ask my step" in reason
 
 
+def test_a_model_of_a_fixed_batch_is_asked_in_such_batches() -> None:
+    """It can say nothing of others."""
+    model = keras.Sequential([keras.Input(batch_shape=(16, 4)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    x, right = draw()
+    model.evaluate(x, right, batch_size=16, verbose=0, callbacks=[BarographCallback(results=True)])
+    said = model.predict(x, batch_size=16, verbose=0).argmax(axis=1)
+    assert figures_of("test")["accuracy"] == np.mean(said == right)
+
+
 # -- learning curves -------------------------------------------------------------------------------------------------
 
 

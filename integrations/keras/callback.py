@@ -243,10 +243,12 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def _judge(self, fit: Fit, call: Call) -> None:
         """How good the model is that the fit ends with, and how good it would be with less data."""
         if fit.curve is not None:
-            fit.curve.log(call, fit.epochs_done, fit.logs)  # first, for the run's newest step is then a batch again
+            fit.curve.log_learning_curve(
+                call, fit.epochs_done, fit.logs
+            )  # first, for the run's newest step is then a batch again
         given = call.arguments
         is_other = restored_epoch(fit.siblings) is not None  # than the one that the last epoch's metrics are of
-        self._results.log(
+        self._results.log_results(
             fit.model, "val", None if given.get("validation_steps") else given.get("validation_data"), fit.step,
             batch_size=given.get("validation_batch_size") or fit.batches.size,
             running_s=fit.duration_s, evaluated_s=fit.validation_s, compile_s=fit.compile_s,
@@ -352,7 +354,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if name == "test":
             visit.data.predict(name, self._model, step)
             given = this_call().arguments
-            self._results.log(
+            self._results.log_results(
                 self._model, name, None if given.get("steps") else tuple(given.get(one) for one in GIVEN), step,
                 batch_size=visit.batches.size, running_s=visit.duration_s, evaluated_s=visit.duration_s,
                 told=metrics,

@@ -59,6 +59,7 @@ class Fit:
         self._began_s = 0.0
         self._validation_s = 0.0
         self._validation_began_s = 0.0
+        self._was_evaluated = getattr(model, "test_function", None) is not None
         self._first_validation_s: float | None = None
         self._least_validation_s = math.inf
 
@@ -105,9 +106,10 @@ class Fit:
 
     @property
     def compile_s(self) -> float:
-        """What compiling an evaluation has taken at most: what the first one took more than the others."""
-        first_s, least_s = self._first_validation_s or 0.0, self._least_validation_s
-        return first_s if math.isinf(least_s) else max(0.0, first_s - least_s)
+        """What compiling the evaluation has taken: what the first one took more than others; 0 if that is not known."""
+        if self._was_evaluated or math.isinf(self._least_validation_s):
+            return 0.0
+        return max(0.0, (self._first_validation_s or 0.0) - self._least_validation_s)
 
     def end_epoch(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """The metrics of the epoch that ends; `step` is then the batches trained with it."""

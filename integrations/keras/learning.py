@@ -43,7 +43,7 @@ class LearningCurve:
         self._before = Values(all_of(model)) if model.built else None
 
     @guarded
-    def log(self, call: Call, epochs: int, logs: Mapping[str, Any]) -> None:
+    def log_learning_curve(self, call: Call, epochs: int, logs: Mapping[str, Any]) -> None:
         """Train on the shares and write `learning_curve/<split>/<metric>` with the number of rows as the step.
 
         call: the fit. epochs, logs: how many it had, and the metrics of its last one, which the last points are of. An

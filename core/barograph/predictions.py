@@ -21,6 +21,7 @@ def prediction_table(
     *,
     classes: Sequence[object] | None = None,
     predictions: object = None,
+    are_values: bool = False,
 ) -> dict[str, list[Any]]:
     """Columns index, dataset, label, prediction and score, one row an example, for `run.log_table()`.
 
@@ -28,10 +29,11 @@ def prediction_table(
     outputs: what the model put out, shape (n,), (n, 1) or (n, k), as arrays or tensors of any library.
     indices: places of the rows in the data set called `dataset`; default 0 to n - 1. classes: what the k outputs stand
     for; default 0 to k - 1. predictions: the predicted labels, where the model itself gives them beside its outputs.
+    are_values: that the outputs are predicted values, whatever they look like.
 
-    Classes are told from whole labels: of k outputs the largest is the prediction and its value, as the model gave it,
-    the score; of one output between 0 and 1 beside labels 0 and 1 the score is the probability of 1. Everything else
-    is a prediction as it stands, without a score. Raises ValueError if the numbers of rows differ.
+    Else classes are told from whole labels: of k outputs the largest is the prediction and its value, as the model
+    gave it, the score; of one output between 0 and 1 beside labels 0 and 1 the score is the probability of 1.
+    Everything else is a prediction as it stands, without a score. Raises ValueError if the numbers of rows differ.
     """
     found = _rows(outputs)
     count = len(found)
@@ -40,9 +42,9 @@ def prediction_table(
         raise ValueError(f"predictions: {count} outputs do not go with {len(asked)} labels")
     if indices is not None and len(indices) != count:
         raise ValueError(f"predictions: {count} outputs do not go with {len(indices)} indices")
-    one_hot = labels is not None and _is_one_hot(asked, found)
+    one_hot = not are_values and labels is not None and _is_one_hot(asked, found)
     right = asked.argmax(axis=1) if one_hot else asked  # type: ignore[union-attr]  # an array if it is one-hot
-    said, scores = _judged(right, found, one_hot)
+    said, scores = (found, None) if are_values else _judged(right, found, one_hot)
     if classes is not None and scores is not None and found.ndim > 1:
         said = [_named(classes, one) for one in said]
         right = [_named(classes, one) for one in right] if one_hot else right

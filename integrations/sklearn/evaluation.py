@@ -16,6 +16,8 @@ from barograph.predictions import prediction_table
 
 MOST_ROWS = 1_000_000  # of a split; a sort of more takes the time of a fit
 _MOST_CLASSES = 200
+_MOST_CURVES = 20  # classes that have curves, each against all others
+_AGREEING = 0.9  # of the rows, whose highest score is that of the class that was predicted; less in ties
 _MOST_POINTS = 200  # of a curve
 _MOST_RESIDUALS = 1000
 _BINS = 10  # of a calibration curve, as in sklearn.calibration
@@ -56,7 +58,9 @@ def evaluate(truth: Any, outputs: Outputs, is_regression: bool, classes: Any, wi
         return None
 
 
-def rows_of(truth: Any, outputs: Outputs, classes: Any, split: str, count: int) -> dict[str, list[Any]] | None:
+def rows_of(
+    truth: Any, outputs: Outputs, is_regression: bool, classes: Any, split: str, count: int
+) -> dict[str, list[Any]] | None:
     """The table of `count` rows that lie evenly in a split, the same in each evaluation; None without predictions."""
     right = np.asarray(truth)
     places = np.unique(np.linspace(0, len(right) - 1, min(count, len(right))).astype(int))
@@ -65,7 +69,7 @@ def rows_of(truth: Any, outputs: Outputs, classes: Any, split: str, count: int) 
         return None
     indices = places.tolist()
     if outputs.probabilities is None or classes is None or right.ndim != 1:
-        return prediction_table(right[places], np.asarray(said)[places], indices, split)
+        return prediction_table(right[places], np.asarray(said)[places], indices, split, are_values=is_regression)
     chances, names = np.asarray(outputs.probabilities)[places], np.asarray(classes)
     table = prediction_table(np.zeros(len(places), int), chances, indices, split)
     table["label"] = right[places].tolist()
@@ -118,6 +122,8 @@ def _classification(right: NDArray[Any], outputs: Outputs, classes: Any, with_ta
         score = chances[:, 1] if chances is not None and len(names) == 2 else outputs.scores
         if len(names) == 2 and score is not None and np.shape(score) == (len(right),):
             _add_ranking(figures, tables, codes == 1, np.asarray(score))
+        elif 2 < len(names) <= _MOST_CURVES and (each := _of_each_class(chances, score, said, names)) is not None:
+            _add_rankings(figures, tables, codes, each, names)
     return Evaluation(figures, tables if with_tables else {}) if figures else None
 
 
@@ -190,6 +196,36 @@ def _add_ranking(figures: dict[str, float], tables: dict[str, Any], is_second: A
         "precision": precision[places].tolist(),
         "threshold": threshold,
     }
+
+
+def _add_rankings(
+    figures: dict[str, float], tables: dict[str, Any], codes: Any, scores: NDArray[Any], names: NDArray[Any]
+) -> None:
+    """The same of more than two classes, each against all others: means of the areas, curves one under the other."""
+    areas: dict[str, list[float]] = {"roc_auc": [], "average_precision": []}
+    curves: dict[str, dict[str, list[Any]]] = {}
+    for code, name in enumerate(names.tolist()):
+        own: dict[str, float] = {}
+        own_curves: dict[str, Any] = {}
+        _add_ranking(own, own_curves, codes == code, scores[:, code])
+        for key, value in own.items():
+            areas[key].append(value)
+        for key, columns in own_curves.items():
+            told = {"class": [name] * len(columns["threshold"]), **columns}
+            for column, values in told.items():
+                curves.setdefault(key, {}).setdefault(column, []).extend(values)
+    tables |= curves
+    figures |= {f"{key}_ovr": sum(each) / len(each) for key, each in areas.items() if len(each) == len(names)}
+
+
+def _of_each_class(chances: Any, scores: Any, said: Any, names: NDArray[Any]) -> NDArray[Any] | None:
+    """A column a class that rises with how likely it is; the scores of pairs of classes that SVC may have are none."""
+    if chances is not None:
+        return np.asarray(chances)
+    if scores is None or said is None or np.shape(scores) != (len(said), len(names)):
+        return None
+    found = np.asarray(scores)
+    return found if (names[found.argmax(axis=1)] == said).mean() > _AGREEING else None
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:

@@ -12,31 +12,29 @@ from typing import Any
 import numpy as np
 
 from barograph.integrations.sklearn import requests
-from barograph.integrations.sklearn.calls import Call, Part
+from barograph.integrations.sklearn.calls import About, Call, Part
 from barograph.integrations.sklearn.children import write_children
 from barograph.integrations.sklearn.curves import RESULTS, curves, early_stop, iterations
 from barograph.integrations.sklearn.estimators import (
     changed_parameters,
     classes_of,
     describe_data,
+    fitted_attributes,
     fitted_numbers,
     fitted_parts,
     is_regression,
     kind,
     learner,
-    parameters,
-    regularization,
     shape_of,
     summary,
 )
-from barograph.integrations.sklearn.keeping import keep_model
+from barograph.integrations.sklearn.keeping import keepsake
 from barograph.integrations.sklearn.learned import growth, record_learned
 from barograph.integrations.sklearn.live import Live, attach
 from barograph.integrations.sklearn.recorder import MOST_EVENTS, Fitted, Recorder
 from barograph.integrations.sklearn.scores import compare
 from barograph.integrations.sklearn.searches import Tried, search
 from barograph.integrations.sklearn.splits import Splits, identify
-from barograph.integrations.sklearn.state import learned_arrays
 
 _SUMMARIES = 10  # of one kind
 
@@ -57,11 +55,12 @@ def fit_begins(recorder: Recorder, call: Call) -> None:
     fitted.has_summary = count <= _SUMMARIES
     if before is not None:
         fitted.step, fitted.points = before.step, before.points
+        fitted.signature = before.signature if continues else None
     call.state = fitted
     if count > MOST_EVENTS or continues:
         return
     changed, data = changed_parameters(estimator), describe_data(X, y)
-    _log_settings(recorder, label, estimator, changed, data)
+    recorder.describe_estimator(label, estimator, changed, data)
     if fitted.in_full:
         about = {"fit": fitted.number, "estimator": label, "method": call.about, "first_step": run.steps_done}
         run.event("fit_start", framework="scikit-learn", **about, changed=changed, **data)
@@ -100,6 +99,8 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
     recorder.remember(estimator, fitted)
     if result is not estimator:  # fit_predict, fit_transform
         recorder.remember_prediction(result, "predict", fitted, estimator, call.argument("X", 1))
+    if fitted.signature is not None:
+        recorder.loops[id(estimator)] = keepsake(call, fitted.label or "model", last, fitted.signature)
     if not fitted.in_full:
         return
     about["model"] = _keep(recorder, call, fitted, last)
@@ -116,20 +117,28 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
         if call.options.candidates == "runs":
             write_children(run, estimator, fitted.label)
     about |= _inside(call.part, estimator)
-    about |= {"reason": _end_reason(model, stop is not None), "first_step": first, "last_step": last}
+    about |= {"reason": _end_reason(model, call.about, stop is not None), "first_step": first, "last_step": last}
     about |= {"iterations": iterations(model)[0], "classes": _class_count(model)}
     run.event("fit_end", **about, fitted=fitted_numbers(model))
     _measure(recorder, call, fitted)
 
 
 def _keep(recorder: Recorder, call: Call, fitted: Fitted, step: int) -> str | None:
-    """Digest the data and what was learned from it, and store the model of the first fits; what became of that."""
+    """Describe the data, digest what was learned, and store the model of the first fits; what became of that."""
     recorder.describe_data("train", call.argument("X", 1), call.argument("y", 2))
-    arrays = learned_arrays(call.estimator)
-    recorder.run.log_weights(arrays, step)
-    if not fitted.has_summary:
-        return None
-    return keep_model(recorder.run, call, fitted.label or "model", step, sum(one.nbytes for one in arrays.values()))
+    recorder.loops.pop(id(call.estimator), None)
+    kept = keepsake(call, fitted.label or "model", step)
+    if call.about == "partial_fit" and fitted.has_summary:
+        fitted.signature = kept.signature
+        recorder.loops[id(call.estimator)] = kept
+        return "at the end of the loop"
+    return kept.keep(recorder.run, with_model=fitted.has_summary)
+
+
+def end_loops(recorder: Recorder) -> None:
+    """Keep what loops of partial_fit have come to, which nobody knows before the end."""
+    while recorder.loops:
+        recorder.loops.popitem()[1].keep(recorder.run)
 
 
 def _measure(recorder: Recorder, call: Call, fitted: Fitted) -> None:
@@ -158,17 +167,6 @@ def _generators_of(estimator: Any) -> dict[str, Any]:
     return {name: one for name, one in given.items() if isinstance(one, (np.random.RandomState, np.random.Generator))}
 
 
-def _log_settings(
-    recorder: Recorder, label: str, estimator: Any, changed: Mapping[str, Any], data: Mapping[str, Any]
-) -> None:
-    model = {"class": type(estimator).__name__, "module": type(estimator).__module__, "kind": kind(estimator)}
-    settings = {"model": model, "params": parameters(estimator), "changed": dict(changed), "data": dict(data)}
-    settings["regularization"] = regularization(estimator)
-    if recorder.described.get(label) != (as_text := repr(settings)):
-        recorder.described[label] = as_text
-        recorder.run.log_config({section: {label: values} for section, values in settings.items()})
-
-
 def _new_points(estimator: Any, fitted: Fitted, found: dict[str, list[float]]) -> dict[str, list[float]]:
     """The curves, without what earlier fits of a warm start have written."""
     before = fitted.points if getattr(estimator, "warm_start", False) else {}
@@ -189,6 +187,8 @@ def _results(call: Call, tried: Tried | None, found: Mapping[str, object]) -> di
     taken, _ = iterations(model)
     if taken is not None:
         results["fit/iterations"] = float(taken)
+    if kind(model) == "clusterer" and (labels := fitted_attributes(model).get("labels_")) is not None:
+        results["fit/clusters"] = float(np.count_nonzero(np.unique(labels) >= 0))  # -1 stands for noise
     numbers = fitted_numbers(model)
     results |= {key: numbers[name] for name, key in RESULTS.items() if name in numbers and key not in found}
     results |= {f"time/fit/{name}_s": part.seconds for name, part in _timed_parts(call.part, call.estimator)}
@@ -225,11 +225,11 @@ def _inside(part: Part | None, estimator: Any) -> dict[str, Any]:
     return about
 
 
-def _end_reason(estimator: Any, has_stopped: bool) -> str:
+def _end_reason(estimator: Any, about: About, has_stopped: bool) -> str:
     taken, allowed = iterations(estimator)
     if has_stopped:
         return "early_stop"
-    if taken is None or allowed is None:
+    if taken is None or allowed is None or about == "partial_fit":  # which goes as far as the user goes
         return "completed"
     return "max_steps" if taken >= allowed else "converged"
 

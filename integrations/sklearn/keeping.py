@@ -5,6 +5,7 @@ Loading skops takes a second or two, so that it is used for models that were ask
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import io
 import pickle
@@ -18,6 +19,7 @@ import sklearn
 
 from barograph.integrations.sklearn.calls import Call
 from barograph.integrations.sklearn.estimators import fitted_attributes, kind, learner, shape_of
+from barograph.integrations.sklearn.state import learned_arrays
 from barograph.run import Run
 
 # Without being asked a model is kept if that is a hundredth of its fit's work, or nearly none.
@@ -30,28 +32,55 @@ _JOBLIB_WARNING = (
 )
 
 
-def keep_model(run: Run, call: Call, label: str, step: int, least_bytes: int) -> str:
-    """Store the model that a fit has made; "kept", or why not. least_bytes: of its arrays alone."""
-    wished = call.options.log_model
-    if wished is False:
-        return "not asked for"
-    model = fitted_attributes(call.estimator).get("best_estimator_", call.estimator)
-    limit_bytes = None if wished else max(_SMALL_BYTES, int(call.seconds * _BYTES_A_SECOND))
-    too_large = f"larger than {limit_bytes} bytes; log_model=True keeps it"
-    if limit_bytes is not None and least_bytes > limit_bytes:
-        return too_large
-    try:
-        data, about = _encode(model, limit_bytes, may_import=wished is True)
-    except _TooLargeError:
-        return too_large
-    except Exception as error:  # noqa: BLE001  # a lambda in a transformer, say: the model cannot be pickled
-        return f"cannot be pickled: {type(error).__name__}: {error}"[:500]
-    about["signature"] = signature(model, call.argument("X", 1), call.argument("y", 2))
-    with tempfile.TemporaryDirectory(prefix="barograph-") as folder:
-        path = Path(folder, f"{label}.{about['format']}")
-        path.write_bytes(data)
-        run.log_artifact(path, "model", label, copy=True, metadata=about, step=step)
-    return "kept"
+@dataclasses.dataclass(slots=True)
+class Keepsake:
+    """A fitted estimator and what its file is to say. seconds: of its fit, wished: the option log_model."""
+
+    estimator: Any
+    label: str
+    step: int
+    seconds: float
+    wished: bool | None
+    signature: dict[str, Any]
+
+    def keep(self, run: Run, with_model: bool = True) -> str | None:
+        """Write the digest of what was learned and, with_model, store it; "kept", or why not."""
+        arrays = learned_arrays(self.estimator)
+        run.log_weights(arrays, self.step)
+        return self._store(run, sum(one.nbytes for one in arrays.values())) if with_model else None
+
+    def _store(self, run: Run, least_bytes: int) -> str:
+        """least_bytes: of its arrays alone."""
+        if self.wished is False:
+            return "not asked for"
+        limit_bytes = None if self.wished else max(_SMALL_BYTES, int(self.seconds * _BYTES_A_SECOND))
+        too_large = f"larger than {limit_bytes} bytes; log_model=True keeps it"
+        if limit_bytes is not None and least_bytes > limit_bytes:
+            return too_large
+        try:
+            data, about = _encode(_best(self.estimator), limit_bytes, may_import=self.wished is True)
+        except _TooLargeError:
+            return too_large
+        except Exception as error:  # noqa: BLE001  # a lambda in a transformer, say: the model cannot be pickled
+            return f"cannot be pickled: {type(error).__name__}: {error}"[:500]
+        about["signature"] = self.signature
+        with tempfile.TemporaryDirectory(prefix="barograph-") as folder:
+            path = Path(folder, f"{self.label}.{about['format']}")
+            path.write_bytes(data)
+            run.log_artifact(path, "model", self.label, copy=True, metadata=about, step=self.step)
+        return "kept"
+
+
+def keepsake(call: Call, label: str, step: int, known: dict[str, Any] | None = None) -> Keepsake:
+    """Of the estimator that a call has fitted. known: its signature, if it was told before."""
+    X, y = call.argument("X", 1), call.argument("y", 2)
+    about = known if known is not None else signature(_best(call.estimator), X, y)
+    return Keepsake(call.estimator, label, step, call.seconds, call.options.log_model, about)
+
+
+def _best(estimator: Any) -> Any:
+    """What a search has found, not all that it has tried."""
+    return fitted_attributes(estimator).get("best_estimator_", estimator)
 
 
 def signature(model: Any, X: Any, y: Any) -> dict[str, Any]:

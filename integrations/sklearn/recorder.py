@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 import sklearn
 
-from barograph.integrations.sklearn.estimators import classes_of, is_regression, shape_of, structure
+from barograph.integrations.sklearn.estimators import (
+    classes_of,
+    is_regression,
+    kind,
+    parameters,
+    regularization,
+    shape_of,
+    structure,
+)
+from barograph.integrations.sklearn.keeping import Keepsake
 from barograph.integrations.sklearn.live import Live
 from barograph.integrations.sklearn.remembering import Memory, remember
 from barograph.integrations.sklearn.splits import Identity, Splits, identify
@@ -37,6 +46,7 @@ class Fitted:
         self.has_summary = True
         self.points: dict[str, int] = {}  # of its curves, so that a warm start adds only what is new
         self.live: Live | None = None  # while the fit is under way
+        self.signature: dict[str, Any] | None = None  # of a model whose loop of partial_fit goes on
         self.figures: dict[str, float] = {}  # what was written of its splits, so that nothing is written twice
         self._shown: set[object] = set()
 
@@ -76,7 +86,10 @@ class _Looks:
 
 
 class Recorder:
-    """Belongs to one run. Threads may share it; it keeps no estimator and no data alive."""
+    """Belongs to one run. Threads may share it; it keeps no data alive, and of estimators only those in `loops`.
+
+    loops: by id, what to keep in the end of estimators that partial_fit is called on again and again.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run = weakref.ref(run)
@@ -88,6 +101,7 @@ class Recorder:
         self._data_sets: list[tuple[str, Identity, bool]] = []
         self._warnings: dict[tuple[str, str], int] = {}
         self._looks: dict[str | None, _Looks] = {}  # by label
+        self.loops: dict[int, Keepsake] = {}
         self._began_s, self._comparing_s = time.perf_counter(), 0.0
         self._told: int | None = None  # id of the exception that was recorded last
         self.latest = Fitted(None, 0, Splits(None, None))
@@ -192,6 +206,17 @@ class Recorder:
         length = shape_of(guess)[0]
         alive = (made for made in reversed(self._made) if shape_of(made.result())[0] == length)
         return next(alive, None), False
+
+    def describe_estimator(
+        self, label: str, estimator: Any, changed: Mapping[str, Any], data: Mapping[str, Any]
+    ) -> None:
+        """Write what an estimator is set to, and the data that it is to learn from, unless that was written last."""
+        model = {"class": type(estimator).__name__, "module": type(estimator).__module__, "kind": kind(estimator)}
+        settings = {"model": model, "params": parameters(estimator), "changed": dict(changed), "data": dict(data)}
+        settings["regularization"] = regularization(estimator)
+        if self.described.get(label) != (as_text := repr(settings)):
+            self.described[label] = as_text
+            self.run.log_config({section: {label: values} for section, values in settings.items()})
 
     def describe_data(self, name: str, X: Any, y: Any) -> None:
         """Fingerprint and profile a data set, once as long as it lives."""

@@ -104,6 +104,7 @@ class Recording:
             return
         if error is not None and not isinstance(error, (SystemExit, GeneratorExit)):
             recorder_of(run).failed(error)
+        fits.end_loops(recorder_of(run))
         if owns:
             recorder_of(run).sum_up()
 
@@ -191,8 +192,9 @@ class ProcessRecording(Recording):
         """End, together with the run that was made."""
         calls.everywhere.clear()
         wrapping.uninstall()
+        if self._run is not None:
+            self.ends(self._run, self._run is self._own, None)
         if self._own is not None:
-            self.ends(self._own, True, None)
             self._own.finish(reason="autolog.disable()")
 
 

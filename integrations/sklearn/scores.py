@@ -10,7 +10,7 @@ import numpy as np
 from barograph.integrations.sklearn import requests
 from barograph.integrations.sklearn.calls import ANSWERS, Call
 from barograph.integrations.sklearn.callsite import split_at_call
-from barograph.integrations.sklearn.estimators import classes_of, is_regression
+from barograph.integrations.sklearn.estimators import changed_parameters, classes_of, describe_data, is_regression
 from barograph.integrations.sklearn.evaluation import Outputs, evaluate, rows_of
 from barograph.integrations.sklearn.metrics import Measured
 from barograph.integrations.sklearn.options import Options
@@ -62,6 +62,8 @@ def evaluated(recorder: Recorder, function: Callable[..., Any], call: Call, resu
         recorder.run.log(fitted.news({key: measured.value}), fitted.step)
     elif measured.table is not None:
         recorder.run.log_table(key, measured.table, fitted.step)
+    elif measured.text is not None:
+        recorder.run.log_text(key, measured.text, fitted.step)
     if recorder.count("metrics", "calls") <= MOST_EVENTS:
         about = {"key": key, "split": split, "value": measured.value, **measured.about}
         recorder.run.event("metric", estimator=fitted.label, fit=fitted.number, **about)
@@ -103,7 +105,7 @@ def compare(
                 run.log_histogram(f"{split}/residuals", found.residuals, step)
     # Labels and probabilities may be asked for one after the other
     if options.log_predictions and split != "train" and fitted.is_first((split, outputs.probabilities is None)):
-        rows = rows_of(truth, outputs, classes, split, options.log_predictions)
+        rows = rows_of(truth, outputs, is_regression, classes, split, options.log_predictions)
         if rows is not None:
             run.log_table(f"predictions/{split}", rows, step)
 
@@ -116,5 +118,7 @@ def cross_validated(recorder: Recorder, function: Callable[..., Any], call: Call
     if recorder.count(function.__name__, "calls") <= MOST_EVENTS:
         if tried.table is not None:
             recorder.run.log_table(*tried.table, last)
-        recorder.run.event("cross_validation", duration_s=call.seconds, **tried.about, **tried.best)
+        estimator, changed = tried.estimator, changed_parameters(tried.estimator)
+        recorder.describe_estimator(recorder.label(estimator), estimator, changed, describe_data(*tried.data))
+        recorder.run.event("cross_validation", duration_s=call.seconds, changed=changed, **tried.about, **tried.best)
         recorder.describe_data("train", *tried.data)

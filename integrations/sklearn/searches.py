@@ -13,7 +13,8 @@ class Tried(NamedTuple):
     """What came out of a search or a cross-validation.
 
     series: metric key to one value a candidate, fold or point. steps: where those lie, None for 0, 1, 2, and so on.
-    table: key and columns. best: single results. about: for the event. data: features and targets.
+    table: key and columns. best: single results. about: for the event. estimator, data: of a cross-validation, what was
+    fitted in each fold, and features and targets.
     """
 
     series: dict[str, list[float]]
@@ -21,6 +22,7 @@ class Tried(NamedTuple):
     table: tuple[str, dict[str, list[Any]]] | None
     best: dict[str, float]
     about: dict[str, Any]
+    estimator: Any = None
     data: tuple[Any, Any] = (None, None)
 
 
@@ -59,7 +61,8 @@ def cross_validation(function: Callable[..., Any], args: tuple[Any, ...], kwargs
     given = inspect.signature(function).bind(*args, **kwargs)
     given.apply_defaults()
     arguments = given.arguments
-    return _tried(function.__name__, arguments, result)._replace(data=(arguments["X"], arguments.get("y")))
+    tried = _tried(function.__name__, arguments, result)
+    return tried._replace(estimator=arguments["estimator"], data=(arguments["X"], arguments.get("y")))
 
 
 def _tried(name: str, arguments: dict[str, Any], result: Any) -> Tried:

@@ -9,9 +9,9 @@ import numpy as np
 from xgboost import Booster
 
 from barograph.integrations.xgboost.call import Call
-from barograph.integrations.xgboost.results import are_whole
 from barograph.integrations.xgboost.rows import chosen_rows
 from barograph.predictions import prediction_table
+from barograph.results import are_whole
 from barograph.run import Run
 
 _BUDGET_SHARE = 0.25  # of the run's overhead budget
@@ -27,6 +27,7 @@ class PredictedRows:
     def __init__(self, run: Run, count: int, call: Call, objective: str | None) -> None:
         self._run = run
         self._is_class = (objective or "").startswith(("binary:", "multi:"))
+        self._are_values = objective is not None and not self._is_class
         self._began_s = time.perf_counter()
         self._cost_s = 0.0
         self._written: int | None = None
@@ -48,6 +49,7 @@ class PredictedRows:
             labels = rows.labels
             if self._is_class and labels is not None and are_whole(labels):
                 labels = labels.astype(np.int64)
-            table = prediction_table(labels, outputs, rows.indices.tolist(), rows.name)
+            where = rows.indices.tolist(), rows.name
+            table = prediction_table(labels, outputs, *where, are_values=self._are_values)
             self._run.log_table(f"predictions/{rows.name}", table, step)
         self._cost_s += time.perf_counter() - start_s

@@ -82,3 +82,10 @@ def test_numbers_of_rows_that_differ_are_an_error() -> None:
     """A label to every output."""
     with pytest.raises(ValueError, match="2 outputs do not go with 3 labels"):
         prediction_table([1, 2, 3], [0.1, 0.2])
+
+
+def test_values_are_not_taken_for_classes() -> None:
+    """Where it is known what they are, however much labels of 0 and 1 look like classes."""
+    table = prediction_table([0, 1], [0.2, 0.9], are_values=True)
+    assert table["prediction"] == [0.2, 0.9]
+    assert table["score"] == [None, None]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from types import FrameType
 from typing import Any
 
-from xgboost import DMatrix
+from xgboost import DMatrix, XGBModel
 from xgboost.callback import CallbackContainer, TrainingCallback
+
+_PLAIN = (str, bool, int, float)
 
 
 @dataclasses.dataclass(slots=True)
@@ -60,11 +63,13 @@ def find_call(model: Any) -> Call:
     data = arguments.get("dtrain")
     call = Call(container, arguments.get("num_boost_round"), training=data)
     call.again = {name: arguments.get(name) for name in ("params", "obj", "custom_metric")}
+    estimator = _estimator(caller.f_back)
     call.params = _given(arguments.get("params") or {})
+    call.params |= {name: value for name, value in _settings(estimator).items() if name not in call.params}
     call.fit = _without_none(
         {
             "call": caller.f_code.co_name,
-            "estimator": _estimator(caller.f_back),
+            "estimator": None if estimator is None else type(estimator).__name__,
             "rounds": call.rounds,
             "callbacks": [type(callback).__name__ for callback in container.callbacks],
             "objective_function": _name(arguments.get("obj")),
@@ -85,13 +90,22 @@ def find_call(model: Any) -> Call:
     return call
 
 
-def _estimator(frame: FrameType | None) -> str | None:
-    """The scikit-learn wrapper whose fit() called train()."""
+def _estimator(frame: FrameType | None) -> Any:
+    """The scikit-learn wrapper whose fit() called train(); None if there is none."""
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("xgboost."):
         if frame.f_code.co_name == "fit":
-            return type(frame.f_locals.get("self")).__name__
+            return frame.f_locals.get("self")
         frame = frame.f_back
     return None
+
+
+def _settings(estimator: Any) -> dict[str, Any]:
+    """What a wrapper was given that train() does not hear of as a parameter: n_estimators, missing and the like."""
+    if estimator is None:
+        return {}
+    options = inspect.signature(XGBModel.__init__).parameters
+    given = ((name, option.default, vars(estimator).get(name)) for name, option in options.items())
+    return {name: value for name, default, value in given if isinstance(value, _PLAIN) and value is not default}
 
 
 def _describe(data: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from barograph.guard import guarded
 from barograph.integrations.xgboost import keeping
 from barograph.integrations.xgboost.call import Call, find_call
 from barograph.integrations.xgboost.contributions import Contributions
+from barograph.integrations.xgboost.dump import tree_table
 from barograph.integrations.xgboost.learning import log_learning_curve
 from barograph.integrations.xgboost.looks import Looks
 from barograph.integrations.xgboost.model import (
@@ -46,8 +47,9 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     overhead budget allows (looks.py says what is found). log_model: keep the trained model, as train() returns it, as
     the artifact "model". log_predictions: of so many fixed rows of the last evaluation set keep label, prediction and
     score, evaluation by evaluation (predicting.py). log_shap: of so many rows keep SHAP values, over the rounds
-    (contributions.py). learning_curve: shares of the training rows, such as (0.1, 0.3), to
-    train on once more afterwards, for the scores over the amount of data (learning.py); as long as the training waits.
+    (contributions.py). log_trees: so many first trees are kept node by node (dump.py). learning_curve: shares of the
+    training rows, such as (0.1, 0.3), to train on once more afterwards, for the scores over the amount of data
+    (learning.py); as long as the training waits.
     init_arguments: of `barograph.init`, for a run that is made.
 
     The step is the round, counted from 0 as XGBoost does; a model that is trained further goes on with its own count.
@@ -64,6 +66,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         log_model: bool = True,
         log_predictions: int = 0,
         log_shap: int = 0,
+        log_trees: int = 0,
         learning_curve: Sequence[float] = (),
         **init_arguments: Any,
     ) -> None:
@@ -72,11 +75,13 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             check_count("watch_every", watch_every)
         check_count("log_predictions", log_predictions)
         check_count("log_shap", log_shap)
+        check_count("log_trees", log_trees)
         check_shares("learning_curve", learning_curve)
         self.watch_every = watch_every
         self.log_model = log_model
         self.log_predictions = log_predictions
         self.log_shap = log_shap
+        self.log_trees = log_trees
         self.learning_curve = learning_curve
         self._attachment = Attachment(run, **init_arguments)
         self._fit: _Fit | None = None
@@ -226,8 +231,12 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         fit.run.log_table("model/importance", portrait.importance, step)
         fit.run.log_text("model/summary", portrait.summary, step)
         keeping.log_weights(fit.run, raws, step)
-        if self.log_model and not hasattr(model, "cvfolds"):  # cv() gives its models to nobody
-            keeping.log_model(fit.run, raws[0], model, step)
+        if hasattr(model, "cvfolds"):  # cv() gives its models to nobody
+            return
+        if self.log_trees and (trees := tree_table(model, config, self.log_trees)):
+            fit.run.log_table("model/trees", trees, step)
+        if self.log_model:
+            keeping.log_model(fit.run, raws[0], model, fit.objective, step)
 
     @guarded
     def _record_results(self, fit: _Fit, model: Any) -> None:

@@ -10,7 +10,7 @@ from xgboost import Booster
 from xgboost.core import XGBoostError
 
 from barograph.integrations.xgboost.call import Call
-from barograph.integrations.xgboost.rows import Rows, chosen_rows
+from barograph.integrations.xgboost.rows import Rows, chosen_rows, cut_out_of_bins
 from barograph.run import Run
 
 _EVERY = 10  # rounds
@@ -23,7 +23,7 @@ class Contributions:
 
     Every tenth round has them as long as that stays within a quarter of the run's overhead budget, and the last round
     always; that also has a table `shap/<data set>` of each row's own. Of more than 50 features those have a series that
-    were the strongest at first. An event says so where XGBoost has no SHAP values: vector leaves, quantized data.
+    were the strongest at first. An event says so where there are no SHAP values: vector leaves, external memory.
     """
 
     def __init__(self, run: Run, count: int, call: Call) -> None:
@@ -33,6 +33,10 @@ class Contributions:
         self._cost_s = 0.0
         self._kept: list[int] | None = None  # places of features
         self._is_possible = True
+        try:
+            self._sets = [cut_out_of_bins(rows) for rows in self._sets]
+        except XGBoostError as error:
+            self._leave_out(error)
 
     def record(self, boosters: Sequence[Booster], number: int, step: int, is_last: bool = False) -> None:
         """Write what a round comes to, if its turn has come. number: of the round in this training."""
@@ -45,14 +49,11 @@ class Contributions:
             try:
                 self._record(booster, rows, f"/fold{place}" if len(boosters) > 1 else "", step, is_last)
             except XGBoostError as error:
-                self._is_possible = False
-                self._run.event("shap_left_out", reason=str(error))
+                self._leave_out(error)
                 return
         self._cost_s += time.perf_counter() - start_s
 
     def _record(self, booster: Booster, rows: Rows, suffix: str, step: int, is_last: bool) -> None:
-        if not rows.is_cut:
-            raise XGBoostError("XGBoost cannot cut rows out of this data")
         values = booster.predict(rows.data, pred_contribs=True)[..., :-1]  # the last one is the bias
         sizes = np.abs(values).reshape(-1, values.shape[-1]).mean(axis=0)
         names = booster.feature_names or [f"f{place}" for place in range(len(sizes))]
@@ -63,3 +64,7 @@ class Contributions:
         if is_last:
             columns = dict(zip(names, np.moveaxis(values, -1, 0).tolist(), strict=True))
             self._run.log_table(f"shap/{rows.name}", {f"row of {rows.name}": rows.indices.tolist(), **columns}, step)
+
+    def _leave_out(self, error: XGBoostError) -> None:
+        self._is_possible = False
+        self._run.event("shap_left_out", reason=str(error))

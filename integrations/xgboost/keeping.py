@@ -12,6 +12,7 @@ from barograph.integrations.xgboost.call import Call
 from barograph.models import keep_model
 from barograph.run import Run
 
+_MOST_NAMES = 1000
 # What was described, of matrices that still exist: their content stays as it is, and reading it copies it.
 _described: WeakKeyDictionary[DMatrix, set[tuple[str, str, int]]] = WeakKeyDictionary()
 
@@ -35,14 +36,19 @@ def log_weights(run: Run, raws: Sequence[bytes | bytearray], step: int) -> None:
     run.log_weights(dict(zip(names, raws, strict=True)), step)
 
 
-def log_model(run: Run, raw: bytes | bytearray, booster: Booster, step: int) -> None:
+def log_model(run: Run, raw: bytes | bytearray, booster: Booster, objective: str | None, step: int) -> None:
     """Keep the model as the artifact "model", in the file format that `Booster.load_model` reads.
 
-    raw: what save_raw("ubj") gave.
+    raw: what save_raw("ubj") gave. objective: None for one that is not XGBoost's.
     """
+    names, types = booster.feature_names, booster.feature_types
+    inputs = {"shape": [None, booster.num_features()]}
+    inputs |= {"names": names[:_MOST_NAMES]} if names else {}
+    inputs |= {"types": types[:_MOST_NAMES]} if types else {}
     about = {
         "rounds": booster.num_boosted_rounds(),
         "features": booster.num_features(),
+        "signature": {"inputs": inputs, "outputs": {"objective": objective}},
         **{name: value for name in ("best_iteration", "best_score") if (value := booster.attr(name)) is not None},
     }
     keep_model(

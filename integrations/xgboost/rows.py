@@ -11,6 +11,8 @@ from xgboost.core import DataSplitMode, XGBoostError
 
 from barograph.integrations.xgboost.call import Call
 
+_MOST_CELLS = 20_000_000  # a copy of which takes about a second, and 160 MB
+
 
 class Rows(NamedTuple):
     """Rows of a data set. data: these rows alone, or all where XGBoost cannot cut them out. labels: None if none."""
@@ -46,3 +48,22 @@ def _cut_out(name: str, data: DMatrix, count: int) -> Rows:
         return Rows(name, data.slice(indices.tolist(), allow_groups=True), indices, own, is_cut=True)
     except XGBoostError:  # quantized data and external memory
         return Rows(name, data, indices, own, is_cut=False)
+
+
+def cut_out_of_bins(rows: Rows) -> Rows:
+    """The rows alone also of quantized data: in place of each value one of its bin, which no tree tells apart.
+
+    Raises XGBoostError where that cannot be had: external memory, or data that is too large to be copied for it.
+    """
+    data = rows.data
+    if rows.is_cut:
+        return rows
+    if data.num_row() * data.num_col() > _MOST_CELLS:
+        raise XGBoostError(f"rows of quantized data with more than {_MOST_CELLS} cells are not cut out")
+    own = DMatrix(
+        data.get_data()[rows.indices],
+        feature_names=data.feature_names,
+        feature_types=data.feature_types,
+        enable_categorical=True,
+    )
+    return rows._replace(data=own, is_cut=True)

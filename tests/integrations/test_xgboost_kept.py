@@ -356,9 +356,10 @@ def test_shap_values_change_no_bit_of_the_model() -> None:
 
 
 def test_where_there_are_no_shap_values_is_an_event() -> None:
-    """XGBoost has none of rows that it cannot cut out."""
-    data = xgboost.QuantileDMatrix(*draw())
-    xgboost.train(PARAMS, data, 3, callbacks=[BarographCallback(log_shap=3)])
+    """XGBoost has none of leaves that are vectors."""
+    inputs, labels = draw()
+    data = xgboost.DMatrix(inputs, np.stack([labels, -labels], axis=1))
+    xgboost.train({**PARAMS, "multi_strategy": "multi_output_tree"}, data, 3, callbacks=[BarographCallback(log_shap=3)])
     assert len(only_run().events("shap_left_out")) == 1
 
 

@@ -95,7 +95,7 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
     if fitted.in_full or (call.about == "partial_fit" and recorder.is_look_due(fitted.label)):
         with recorder.looking(fitted.label):
             record_learned(run, estimator, last, fitted.in_full and fitted.has_summary)
-    fitted.step = last
+    fitted.step, fitted.fit_s = last, call.seconds
     recorder.remember(estimator, fitted)
     if result is not estimator:  # fit_predict, fit_transform
         recorder.remember_prediction(result, "predict", fitted, estimator, call.argument("X", 1))

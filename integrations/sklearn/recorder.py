@@ -42,6 +42,7 @@ class Fitted:
     def __init__(self, label: str | None, number: int, splits: Splits) -> None:
         self.label, self.number, self.splits = label, number, splits
         self.step = 0
+        self.fit_s = 0.0
         self.in_full = True  # whether its fit has events, or only numbers
         self.has_summary = True
         self.points: dict[str, int] = {}  # of its curves, so that a warm start adds only what is new

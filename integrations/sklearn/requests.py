@@ -51,12 +51,32 @@ def training_outputs(estimator: Any, X: Any, fit_s: float, wished: bool | None) 
         with on_our_own():
             chances = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
             return Outputs(estimator.predict(X), chances)
-    allowed_s = min(_SHARE_OF_FIT * fit_s, max(_CHEAP_S, _SHARE_OF_LONG_FIT * fit_s))
+    allowed_s = _allowed_s(fit_s)
     if fit_s < _SHORTEST_FIT_S or not hasattr(X, "shape") or not _is_quick(estimator, allowed_s):
         return None
+    start = time.perf_counter()
     with on_our_own():
         said = _predict_within(estimator, X, rows, allowed_s)
-    return None if said is None else Outputs(said)
+    if said is None:
+        return None
+    took_s = time.perf_counter() - start
+    return Outputs(said, chances_for(estimator, X, 2 * took_s, fit_s))  # twice: the other half is spent
+
+
+def chances_for(estimator: Any, X: Any, likely_s: float, fit_s: float) -> Any:
+    """How likely a fitted classifier finds each class, where asking is next to free; else None.
+
+    likely_s: that asking may take.
+    """
+    allowed_s = _allowed_s(fit_s)
+    if fit_s < _SHORTEST_FIT_S or likely_s > allowed_s or not _is_quick(estimator, allowed_s):
+        return None
+    with on_our_own():
+        return estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+
+
+def _allowed_s(fit_s: float) -> float:
+    return min(_SHARE_OF_FIT * fit_s, max(_CHEAP_S, _SHARE_OF_LONG_FIT * fit_s))
 
 
 def _predict_within(estimator: Any, X: Any, rows: int, allowed_s: float) -> Any:

@@ -41,7 +41,12 @@ def _scored(recorder: Recorder, call: Call, fitted: Fitted, result: Any) -> None
     if y is None or call.argument("sample_weight", 3) is not None:
         return
     estimator, made = call.estimator, call.answers.made if call.answers is not None else {}
-    compare(recorder, call.options, fitted, split, y, Outputs.of(made), is_regression(estimator), classes_of(estimator))
+    outputs, classes = Outputs.of(made), classes_of(estimator)
+    if classes is not None and outputs.probabilities is None and call.options.training_score is not False:
+        with recorder.attempting("probabilities"):
+            chances = requests.chances_for(estimator, X, call.seconds, fitted.fit_s)
+            outputs = outputs._replace(probabilities=chances)
+    compare(recorder, call.options, fitted, split, y, outputs, is_regression(estimator), classes)
     table = None
     if repeats := call.options.permutation_importance:
         with recorder.attempting("permutation_importance"):

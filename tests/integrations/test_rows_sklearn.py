@@ -8,11 +8,12 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.cluster import DBSCAN, KMeans
-from sklearn.datasets import load_diabetes, load_wine, make_blobs
+from sklearn.datasets import load_diabetes, load_digits, load_wine, make_blobs
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
 from sklearn.metrics import (
     average_precision_score,
     classification_report,
+    log_loss,
     roc_auc_score,
     silhouette_samples,
 )
@@ -183,6 +184,19 @@ def test_a_report_of_classes_is_kept(wine: Any, as_dict: bool) -> None:
     assert rows["label"] == list(told[0])
     assert rows["recall"][:3] == [told[0][name]["recall"] for name in ("0", "1", "2")]
     assert rows["f1-score"][rows["label"].index("accuracy")] == told[0]["accuracy"]
+
+
+def test_a_classifier_that_is_scored_has_a_log_loss_where_that_is_next_to_free() -> None:
+    """Though its score asks for no probabilities: of a fit that took long enough, and unless nothing may be asked."""
+    X, y = load_digits(return_X_y=True)
+    model = LogisticRegression(max_iter=100)
+    for asked in (None, False):
+        with autolog(quiet=True, name=str(asked), training_score=asked):
+            model.fit(X[:1000], y[:1000]).score(X[1000:1100], y[1000:1100])
+    views = {view.name: view for view in barograph.open().runs()}
+    expected = log_loss(y[1000:1100], model.predict_proba(X[1000:1100]))
+    assert views["None"].metric("test/log_loss").values.tolist() == pytest.approx([expected])
+    assert "test/log_loss" not in views["False"].metrics()
 
 
 # -- clusters ----------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class DataSets:
             rows.log(self.run, model, name, step)
         elif name not in self._said:
             self._said.add(name)
-            self.run.event("predictions_missing", dataset=name, reason=_NO_ROWS)
+            self.run.event("predictions_left_out", dataset=name, reason=_NO_ROWS)
 
     def _begin_stream(self, name: str, batches: Batches, x: Any) -> None:
         if not batches.are_seen:

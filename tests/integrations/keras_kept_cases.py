@@ -326,7 +326,7 @@ def test_rows_of_batches_are_those_that_pass_first_or_are_said_to_be_missing() -
 
     build().evaluate(batches(), callbacks=[BarographCallback(log_predictions=10)], verbose=0)
     if BACKEND == "tensorflow":
-        (missing,) = only_run().events("predictions_missing")
+        (missing,) = only_run().events("predictions_left_out")
         assert missing.data["dataset"] == "test"
     else:
         (rows,) = rows_of("predictions/test")

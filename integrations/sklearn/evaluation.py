@@ -119,7 +119,8 @@ def _classification(right: NDArray[Any], outputs: Outputs, classes: Any, with_ta
         codes = np.searchsorted(names, right)
         if chances is not None:
             _add_chances(figures, tables, codes, chances)
-        score = chances[:, 1] if chances is not None and len(names) == 2 else outputs.scores
+        # Scores first: whether there are probabilities beside them may be a matter of time, and the curve is not to be
+        score = chances[:, 1] if outputs.scores is None and chances is not None and len(names) == 2 else outputs.scores
         if len(names) == 2 and score is not None and np.shape(score) == (len(right),):
             _add_ranking(figures, tables, codes == 1, np.asarray(score))
         elif 2 < len(names) <= _MOST_CURVES and (each := _of_each_class(chances, score, said, names)) is not None:
@@ -218,14 +219,12 @@ def _add_rankings(
     figures |= {f"{key}_ovr": sum(each) / len(each) for key, each in areas.items() if len(each) == len(names)}
 
 
-def _of_each_class(chances: Any, scores: Any, said: Any, names: NDArray[Any]) -> NDArray[Any] | None:
+def _of_each_class(chances: NDArray[Any] | None, scores: Any, said: Any, names: NDArray[Any]) -> NDArray[Any] | None:
     """A column a class that rises with how likely it is; the scores of pairs of classes that SVC may have are none."""
-    if chances is not None:
-        return np.asarray(chances)
     if scores is None or said is None or np.shape(scores) != (len(said), len(names)):
-        return None
+        return chances
     found = np.asarray(scores)
-    return found if (names[found.argmax(axis=1)] == said).mean() > _AGREEING else None
+    return found if (names[found.argmax(axis=1)] == said).mean() > _AGREEING else chances
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:

@@ -103,6 +103,7 @@ class Recorder:
         self._warnings: dict[tuple[str, str], int] = {}
         self._looks: dict[str | None, _Looks] = {}  # by label
         self.loops: dict[int, Keepsake] = {}
+        self.has_rows = False  # of predictions
         self._began_s, self._comparing_s = time.perf_counter(), 0.0
         self._told: int | None = None  # id of the exception that was recorded last
         self.latest = Fitted(None, 0, Splits(None, None))

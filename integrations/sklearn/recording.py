@@ -21,6 +21,7 @@ from barograph.run import Run
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+_NOTHING_COMPARED = "no model was scored on other data than it was trained on, and no prediction met the truth"
 _lock = threading.Lock()
 _recorders: weakref.WeakKeyDictionary[Run, Recorder] = weakref.WeakKeyDictionary()
 _of_blocks: weakref.WeakSet[Run] = weakref.WeakSet()  # runs that blocks made: code outside of them does not join
@@ -104,9 +105,12 @@ class Recording:
             return
         if error is not None and not isinstance(error, (SystemExit, GeneratorExit)):
             recorder_of(run).failed(error)
-        fits.end_loops(recorder_of(run))
+        recorder = recorder_of(run)
+        fits.end_loops(recorder)
+        if self.options.log_predictions and recorder.latest.number and not recorder.has_rows:
+            run.event("predictions_left_out", dataset=None, reason=_NOTHING_COMPARED)
         if owns:
-            recorder_of(run).sum_up()
+            recorder.sum_up()
 
     @guarded
     def note_arguments(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -112,6 +112,7 @@ def compare(
     if options.log_predictions and split != "train" and fitted.is_first((split, outputs.probabilities is None)):
         rows = rows_of(truth, outputs, is_regression, classes, split, options.log_predictions)
         if rows is not None:
+            recorder.has_rows = True
             run.log_table(f"predictions/{split}", rows, step)
 
 

@@ -239,3 +239,14 @@ def test_a_regression_on_zeros_and_ones_is_no_classification() -> None:
     rows = columns(view, "predictions/test")
     assert rows["score"] == [None] * 4
     assert rows["prediction"] == pytest.approx(model.predict(X[1::2] * 0.5 + 0.25)[[0, 3, 6, 9]].tolist())
+
+
+def test_rows_that_cannot_be_had_are_told(wine: Any) -> None:
+    """Who scores the training data only is told why there is no table; who has one is not."""
+    X, X_test, y, y_test = wine
+    for name, data in (("train", (X, y)), ("test", (X_test, y_test))):
+        with autolog(quiet=True, name=name, log_predictions=3):
+            LogisticRegression().fit(X, y).score(*data)
+    views = {view.name: view for view in barograph.open().runs()}
+    assert len(views["train"].events("predictions_left_out")) == 1
+    assert not views["test"].events("predictions_left_out")

@@ -69,11 +69,13 @@ def test_the_first_trees_are_a_table_of_their_nodes(booster: str) -> None:
 @pytest.mark.parametrize("params", [{"booster": "gblinear"}, {"multi_strategy": "multi_output_tree"}, {"max_depth": 2}])
 @pytest.mark.parametrize("log_trees", [0, 5])
 def test_trees_that_are_not_there_are_no_trouble(params: dict[str, Any], log_trees: int) -> None:
-    """Of a linear model there are none; leaves may be vectors; fewer trees than asked for."""
+    """Of a linear model there are none; leaves may be vectors, for which XGBoost is not asked before 3.2; too few."""
     inputs, labels = draw("value")
     data = xgboost.DMatrix(inputs, np.stack([labels, -labels], axis=1) if "multi_strategy" in params else labels)
     xgboost.train({**params, "nthread": 1}, data, 2, callbacks=[BarographCallback(log_trees=log_trees)])
-    assert bool(only_run().tables("model/trees")) == (log_trees > 0 and "booster" not in params)
+    is_old = tuple(map(int, xgboost.__version__.split(".")[:2])) < (3, 2)
+    has_trees = "booster" not in params and not (is_old and "multi_strategy" in params)
+    assert bool(only_run().tables("model/trees")) == (log_trees > 0 and has_trees)
 
 
 def test_estimators_have_shap_values(monkeypatch: pytest.MonkeyPatch) -> None:

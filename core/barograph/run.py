@@ -171,6 +171,9 @@ class Run(Keeping):
         start = time.perf_counter()
         left_s = self._recording.settings.exit_timeout_s if timeout_s is None else timeout_s
         open_runs.remove(self)
+        # before the seeds, during whose look no warning is heard in any thread
+        if self._artifacts is not None and self._artifacts.pid == self.pid:
+            self._artifacts.close(min(_ARTIFACTS_WAIT_S, left_s / 2))
         self.log_seeds("end")
         if self._recording.capturing is not None:
             self._recording.capturing.finish(left_s / 2)
@@ -179,8 +182,6 @@ class Run(Keeping):
         self._wait_for_device(min(_DEVICE_WAIT_S, left_s))
         if self._datasets is not None:
             self._datasets.close(min(1.0, left_s / 4))
-        if self._artifacts is not None and self._artifacts.pid == self.pid:
-            self._artifacts.close(min(_ARTIFACTS_WAIT_S, left_s / 2))
         duration_s = self.open_for_s
         summary = self._journal.summary()
         overhead = self.overhead

@@ -11,7 +11,20 @@ from typing import Any
 
 from barograph.reading import RunView
 
-from .change import ASIDE, HARDWARE, SEED, SURROUNDING, SWITCH, THREADS, VERSION, Facts, Neutral, Told, mapping
+from .change import (
+    ASIDE,
+    HARDWARE,
+    IN_MEMORY,
+    SEED,
+    SURROUNDING,
+    SWITCH,
+    THREADS,
+    VERSION,
+    Facts,
+    Neutral,
+    Told,
+    mapping,
+)
 
 # Who a process is among others, or where its interpreter lies: different in every start.
 _WHO = re.compile(
@@ -24,7 +37,11 @@ _SYSTEM = ("system", "release", "kernel")
 _PRECISION = ("torch.float32_matmul_precision", "torch.cuda.allow_tf32", "torch.cuda.matmul_precision")
 _GIB = 1 << 30
 # Import names of distributions that are called otherwise.
-_DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml"}
+_DISTRIBUTIONS = {
+    "sklearn": "scikit-learn", "skimage": "scikit-image", "imblearn": "imbalanced-learn", "umap": "umap-learn",
+    "PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml", "hydra": "hydra-core", "dateutil": "python-dateutil",
+    "attr": "attrs", "bs4": "beautifulsoup4", "dotenv": "python-dotenv", "git": "gitpython",
+}  # fmt: skip
 
 
 def conditions_of(view: RunView, neutral: Neutral) -> Facts:
@@ -44,6 +61,7 @@ def surroundings_of(environment: Mapping[str, Any], neutral: Neutral) -> Facts:
     found = Facts()
     found.take("python", _interpreter(environment), neutral, is_known="python" in environment)
     found.take("packages", _packages(environment), neutral, is_known="packages" in environment)
+    found.take(IN_MEMORY, _loaded(environment), neutral)
     found.take("machine", _machine(environment), neutral, is_known="machine" in environment)
     return found
 
@@ -65,14 +83,17 @@ def _packages(environment: Mapping[str, Any]) -> Told:
     for name, version in installed.items():
         own = name == "barograph"
         yield "packages", name, version, ASIDE if own or name not in in_use else VERSION
-    for name, version in loaded.items():
-        # What is in memory and was found on no search path, such as a package beside the script.
-        if _DISTRIBUTIONS.get(name, name).lower().replace("_", "-") not in installed and installed:
-            yield "packages", name, version, VERSION
-
     for name, origin in mapping(environment, "origins").items():
         if name != "barograph":
             yield "packages", f"{name}, origin", origin, VERSION
+
+
+def _loaded(environment: Mapping[str, Any]) -> Told:
+    """What is in memory and was found on no search path under its name, such as a package beside the script."""
+    installed = mapping(environment, "packages")
+    for name, version in mapping(environment, "loaded").items():
+        if _DISTRIBUTIONS.get(name, name).lower().replace("_", "-") not in installed and installed:
+            yield "packages", name, version, VERSION
 
 
 def _machine(environment: Mapping[str, Any]) -> Told:

@@ -11,6 +11,7 @@ from barograph.integrations.lightning.agreement import agree_on_run
 from barograph.integrations.lightning.attached import Attached
 from barograph.integrations.lightning.bases import Callback, package_of
 from barograph.integrations.lightning.call import Call
+from barograph.integrations.lightning.data import generators_of
 from barograph.integrations.lightning.ends import reason_of_end, status_of
 from barograph.integrations.lightning.final import final_weights
 from barograph.integrations.lightning.logger import BarographLogger
@@ -116,6 +117,7 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         if call.is_first_rank:
             self.attachment.start_fit(
                 first_step,
+                generators_of(trainer.train_dataloader),
                 framework=package_of(trainer).__name__.partition(".")[0],
                 epochs=trainer.max_epochs,
                 max_steps=trainer.max_steps,

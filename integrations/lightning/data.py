@@ -102,6 +102,18 @@ def flattened(loaders: Any) -> Iterator[Any]:
         yield loaders
 
 
+def generators_of(loaders: Any) -> dict[str, object]:
+    """The generators of their own that loaders, or their samplers, mix the data by."""
+    found = list(flattened(loaders))
+    named = {
+        f"{part_name('loader', index, len(found))}{part}": getattr(holder, "generator", None)
+        for index, loader in enumerate(found)
+        for part, holder in (("", loader), (".sampler", getattr(loader, "sampler", None)))
+    }
+    seen: dict[int, str] = {}  # one that both have is told once
+    return {name: one for name, one in named.items() if one is not None and seen.setdefault(id(one), name) == name}
+
+
 def length(dataset: Any) -> int | None:
     """How many samples a data set says that it has."""
     try:

@@ -697,6 +697,22 @@ def test_tensors_that_a_run_knows_are_not_read_again(store: Path, change: str) -
         assert not remembered.is_known(run, "val", [torch.empty(0)])
 
 
+def test_what_a_loader_mixes_its_data_by_is_seen(store: Path, trainer: Fit) -> None:
+    """A generator of its own, by its state; each once, and none where there is none."""
+    mixed = _loader(shuffle=True, generator=torch.Generator().manual_seed(3))
+    loaders = {"mixed": mixed, "plain": _loader()}
+    trainer(callbacks=BarographCallback(watch=False), max_epochs=1).fit(_Sum(), loaders)
+    (seeds,) = [one for one in _only_run(store).seeds() if one.at == "fit_start"]
+    assert [name for name in seeds.states if name.startswith("loader")] == ["loader/0"]
+
+
+class _Sum(_Net):
+    """Of two loaders, whose batches come together."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return super().training_step(batch["mixed"], batch_idx)
+
+
 def test_a_second_fit_on_the_same_data_keeps_its_record(store: Path, trainer: Fit) -> None:
     """One run with several fits has each data set once."""
     loader, callback = _loader(), BarographCallback()

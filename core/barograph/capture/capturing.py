@@ -137,7 +137,8 @@ class Capturing:
         if git and (changes := capture_changes(Path(git["root"]), Copies(objects, self._pace), self._store)):
             self._tell({"git": git | changes})
         root = project_root(self._entry, git["root"] if git else None, self._folder)
-        sources = Sources(root, Copies(objects, self._pace))
+        script = self._entry["path"] if self._entry["kind"] == "script" else None
+        sources = Sources(root, Copies(objects, self._pace), script)
         notebook = Notebook(Copies(objects, self._pace), self._cell)
         self._tell_news({"sources": sources.look(), "notebook": notebook.look()})
         self._looks = [lambda: {"sources": sources.look()}, lambda: {"notebook": notebook.look()}]

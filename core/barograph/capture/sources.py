@@ -29,8 +29,10 @@ def project_root(entry: dict[str, str | None], repository: str | None, folder: P
 class Sources:
     """Looks at what is imported, as often as it is asked, and copies what is new."""
 
-    def __init__(self, root: Path, copies: Copies) -> None:
+    def __init__(self, root: Path, copies: Copies, script: str | None = None) -> None:
+        """script: the path of the main module, which Python forgets when that has come to its end."""
         self._root = root
+        self._script = script
         self._copies = copies
         self._files: list[dict[str, Any]] = []  # Any: JSON
         self._names: set[str] = set()  # of modules that were looked at; a program may have thousands
@@ -60,7 +62,7 @@ class Sources:
 
     def _new(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for name, path in _imported_files(self._names):
+        for name, path in _imported_files(self._names, self._script):
             self._names.add(name)
             if path is not None and path not in self._seen and path not in found and not is_installed(path):
                 found[path] = name
@@ -70,10 +72,12 @@ class Sources:
         return os.path.relpath(path, self._root) if Path(path).is_relative_to(self._root) else path
 
 
-def _imported_files(but: set[str]) -> Iterator[tuple[str, str | None]]:
+def _imported_files(but: set[str], script: str | None) -> Iterator[tuple[str, str | None]]:
     """Names of what is imported, and their source files; None for what has none, or is ours."""
     for name in [name for name in sys.modules.copy() if name not in but]:
         path = attributes_of(sys.modules.get(name)).get("__file__")
+        if name == "__main__" and path is None:
+            path = script
         if isinstance(path, str) and (path.endswith(_SUFFIXES) or name == "__main__") and _is_foreign(name):
             yield name, os.path.abspath(path)
         else:

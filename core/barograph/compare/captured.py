@@ -91,6 +91,7 @@ class Captured:
 
     def __init__(self, view: RunView) -> None:
         self.environment: dict[str, Any] = view.environment  # Any: JSON
+        self._was_killed = view.status == "killed"
         self._objects = Objects(view.path.parent.parent)
 
     @cached_property
@@ -117,9 +118,14 @@ class Captured:
         return [*(self.copy.left_out if self.copy else []), *_reasons(self._sources.get("left_out"))]
 
     @property
+    def is_complete(self) -> bool:
+        """Whether capture came to its end: what a killed run imported just before is not known."""
+        return self.environment.get("complete") is True and not self._was_killed
+
+    @property
     def has_all_sources(self) -> bool:
         """Whether the source of every imported module of the project is there."""
-        return bool(self._sources) and self.environment.get("complete") is True
+        return bool(self._sources) and self.is_complete
 
     def sources(self) -> dict[str, str]:
         """The digest of each imported source file of the project, by path."""

@@ -80,6 +80,8 @@ def rebuild(captured: Captured, into: Path, neighbours: Neighbours) -> Rebuilt:
     if outside:
         rebuilt.paths.append(str(into / OUTSIDE_NAME))
     notes += [f"{part} is not as it was: something secret was taken out of it" for part in captured.redacted]
+    if not captured.is_complete:
+        notes.append("its capture may not be whole: changes and modules may be missing")
     notes += [f"not captured: {one}" for one in captured.left_out]
     neighbours.without.append(into.resolve())
     if rebuilt.original_root is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import barograph
 from barograph.store.objects import Objects
 
 from .repositories import write
@@ -142,3 +143,12 @@ def test_modules_that_are_no_modules_are_passed_over(tmp_path: Path) -> None:
     write(tmp_path, {"train.py": odd + look()})
     first, _ = looked(tmp_path, "train.py", store=tmp_path / "store")
     assert set(paths(first)) == {"__main__"}
+
+
+def test_a_program_that_ends_before_the_first_look(tmp_path: Path, store: Path) -> None:
+    """Python has forgotten where the main module lies by the time a failed run is told."""
+    (tmp_path / "train.py").write_text("import barograph\nbarograph.init(quiet=True)\nraise ValueError\n")
+    subprocess.run([sys.executable, "train.py"], cwd=tmp_path, capture_output=True, check=False)
+    (view,) = barograph.open(store).runs()
+    assert view.status == "failed"
+    assert [file["path"] for file in view.environment["sources"]["files"]] == ["train.py"]

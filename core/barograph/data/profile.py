@@ -76,7 +76,7 @@ class _ColumnProfile(Protocol):
 
 
 def _profile_of(column: Column, apart: bool, key: Key | None) -> _ColumnProfile:
-    if column.dtype in ("string", "object", "category"):
+    if column.dtype in ("string", "object", "category") or column.dtype.startswith("list "):
         return _Categories(column, key)
     return _Numbers(column, apart)
 

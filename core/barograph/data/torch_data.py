@@ -73,7 +73,9 @@ def about_dataset(dataset: Any) -> dict[str, Any]:  # Any: core does not import 
 
 
 def length(data: Any) -> int | None:  # Any: whatever a user trains on
-    """How long it says it is; None if it does not say, or cannot."""
+    """How long it says it is; None if it does not say, or cannot, or is a text, such as a path."""
+    if isinstance(data, (str, bytes)):
+        return None
     try:
         shape = getattr(data, "shape", None)
         return int(shape[0]) if shape is not None and len(shape) else len(data)

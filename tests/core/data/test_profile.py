@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse
 import torch
@@ -44,6 +46,21 @@ def test_numbers_have_exact_figures(pieces: int) -> None:
     assert entries[0]["mean"] == pytest.approx(data[:, 0].mean())
     assert entries[2]["std"] == pytest.approx(data[:, 2].std())
     assert (entries[0]["min"], entries[0]["max"]) == (data[:, 0].min(), data[:, 0].max())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pl.DataFrame({"ids": [[1, 2], [3], []]}),
+        pl.DataFrame({"ids": [[0.5, 2.0], [3.0], []]}),
+        pa.table({"ids": pa.array([[1, 2], [3], []])}),
+        pd.DataFrame({"ids": [[1, 2], [3], []]}),
+    ],
+)
+def test_lists_are_counted_as_wholes(data: Any) -> None:
+    """Such as the tokens of a text: how many rows, how many of them differ."""
+    entry = _entry(data, "ids")
+    assert (entry["count"], entry["missing"], entry["distinct"]) == (3, 0, 3)
 
 
 def test_the_distribution_is_kept() -> None:

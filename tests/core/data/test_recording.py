@@ -108,6 +108,14 @@ def test_data_that_cannot_be_read_is_still_named() -> None:
     )  # fmt: skip
 
 
+def test_a_path_has_no_rows() -> None:
+    """A text in place of data is named by its class; how many letters it has says nothing."""
+    with temporary_run() as recorded:
+        recorded.run.log_dataset("train", "data/train.csv")
+        (body,) = _bodies(recorded.run)
+    assert (body["type"], body["rows"]) == ("str", None)
+
+
 def test_labels_of_another_length_are_described_apart() -> None:
     """Labels that do not belong to the rows are no part of the fingerprint."""
     with temporary_run() as recorded:

@@ -14,8 +14,8 @@ from barograph.reading import RunView
 CODE, DATA, PARAMETER, INPUT, ARGUMENT, SEED = 90, 85, 80, 75, 70, 65
 VERSION, SWITCH, THREADS, HARDWARE, SURROUNDING, ASIDE = 60, 55, 50, 40, 20, 5
 
-# The part of what is in memory: that something was not, or not yet, imported makes no difference by itself.
-IN_MEMORY = "loaded"
+# The parts of what is in memory: that something was not, or not yet, imported makes no difference by itself.
+LOADED, LIBRARIES = "loaded", "libraries"
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 _LONGEST_VALUE = 60  # characters of a value in a sentence
@@ -123,7 +123,7 @@ def compared(before: Sequence[Facts], after: Sequence[Facts]) -> list[Change]:
         kind = (
             "same" if _compared(old) == _compared(new) else "changed" if old and new else "removed" if old else "added"
         )
-        if part == IN_MEMORY and kind in ("added", "removed"):
+        if part in (LOADED, LIBRARIES) and kind in ("added", "removed"):
             continue
         shown = _shown(old), _shown(new)
         changes.append(Change(*key, kind, *shown, (old or new)[0].importance, in_words(kind, *shown)))

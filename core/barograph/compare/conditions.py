@@ -14,7 +14,8 @@ from barograph.reading import RunView
 from .change import (
     ASIDE,
     HARDWARE,
-    IN_MEMORY,
+    LIBRARIES,
+    LOADED,
     SEED,
     SURROUNDING,
     SWITCH,
@@ -49,7 +50,7 @@ def conditions_of(view: RunView, neutral: Neutral) -> Facts:
     environment = view.environment
     found = surroundings_of(environment, neutral)
     found.take("variables", _variables(environment), neutral, is_known="variables" in environment)
-    found.take("libraries", _libraries(environment), neutral, is_known="libraries" in environment)
+    found.take(LIBRARIES, _libraries(environment), neutral, is_known=LIBRARIES in environment)
     found.take("seeds", _switches(view, environment), neutral, is_known=bool(view.seeds()))
     found.values.pop(("environment", "usable_cores"), None)  # stands with the threads
     found.take("", iter([("environment", "processes", len(view.ranks), HARDWARE + 2)]), neutral)
@@ -61,7 +62,7 @@ def surroundings_of(environment: Mapping[str, Any], neutral: Neutral) -> Facts:
     found = Facts()
     found.take("python", _interpreter(environment), neutral, is_known="python" in environment)
     found.take("packages", _packages(environment), neutral, is_known="packages" in environment)
-    found.take(IN_MEMORY, _loaded(environment), neutral)
+    found.take(LOADED, _loaded(environment), neutral)
     found.take("machine", _machine(environment), neutral, is_known="machine" in environment)
     return found
 

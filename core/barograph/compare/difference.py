@@ -12,7 +12,7 @@ from barograph.reading import RunView, Store, open_store
 from .change import Change, by_importance, compared
 from .code import code_changes
 from .data import data_changes
-from .facts import facts_of
+from .facts import PARSED, facts_of
 from .generators import generator_changes
 from .nearest import nearest_earlier
 from .results import Result, results_of
@@ -117,12 +117,15 @@ def changes_between(before: Sequence[RunView], after: Sequence[RunView]) -> list
 
 
 def _without_echoes(changes: list[Change]) -> list[Change]:
-    """Without the arguments that only say what a setting says already: of its name or of none, with its values."""
+    """Without the arguments that only say what a setting says already, and what was parsed of any that are said."""
     settings = [change for change in changes if change.section == "parameters" and change.kind != "same"]
+    given = [change for change in changes if change.section == "arguments" and change.kind != "same"]
+    given = [change for change in given if not change.name.startswith(PARSED)]
     return [
         change
         for change in changes
-        if change.section != "arguments" or not any(_is_echo(change, setting) for setting in settings)
+        if not (change.section == "arguments" and any(_is_echo(change, setting) for setting in settings))
+        and not (change.name.startswith(PARSED) and any(_is_parsed_from(change, argument) for argument in given))
     ]
 
 
@@ -144,11 +147,33 @@ def _together(changes: list[Change]) -> list[Change]:
 
 def _is_echo(argument: Change, setting: Change) -> bool:
     """Whether an argument gives a setting its value; where it is not given, the setting has its default."""
-    is_named = _word(argument.name) == _word(setting.name)
     pairs = (argument.before, setting.before), (argument.after, setting.after)
-    if is_named:
-        return all(given is None or str(given) == str(value) for given, value in pairs)
-    return argument.name.startswith("argument ") and all(str(given) == str(value) for given, value in pairs)
+    if _word(argument.name) == _word(setting.name):
+        return all(given is None or _is_same(given, value) for given, value in pairs)
+    has_no_name = argument.name.startswith(("argument ", PARSED))
+    return has_no_name and all(_is_same(given, value) for given, value in pairs)
+
+
+def _is_parsed_from(parsed: Change, argument: Change) -> bool:
+    """Whether a value comes from an argument: of its name, of that with "no", or of any other name with its value."""
+    word = _word(argument.name)
+    if _word(parsed.name) in (word, word.removeprefix("no_")):
+        return True
+    pairs = (argument.before, parsed.before), (argument.after, parsed.after)
+    return all(
+        given is None or any(_is_same(given, one) for one in (value if isinstance(value, list) else [value]))
+        for given, value in pairs
+    )
+
+
+def _is_same(given: Any, value: Any) -> bool:
+    """Whether the text of an argument means a value: 1e-3 and 0.001."""
+    if str(given) == str(value):
+        return True
+    try:
+        return not isinstance(value, bool) and float(given) == float(value)
+    except (TypeError, ValueError):
+        return False
 
 
 def _word(name: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from barograph.reading import RunView
 from barograph.reading.params import flat
 
-from .change import ARGUMENT, INPUT, PARAMETER, SURROUNDING, SWITCH, Facts, Neutral, Told, mapping
+from .change import ARGUMENT, INPUT, PARAMETER, SURROUNDING, SWITCH, THREADS, Facts, Neutral, Told, mapping
 from .conditions import conditions_of
 
+PARSED = "parsed."  # what arguments are called as the script has them
 _MOST_PARTS = 50  # of a list, such as the groups of an optimizer, that are compared one by one
 _NUMBER = re.compile(r"-\.?\d")
 
@@ -22,6 +23,7 @@ def facts_of(view: RunView) -> Facts:
     neutral = Neutral(view)
     found = conditions_of(view, neutral)
     found.take("", chain(_parameters(view), _inputs(view), _called(view.environment)), neutral)
+    found.take("parsed", _parsed(view.environment), neutral, is_known=bool(mapping(view.environment, "parsed")))
     return found
 
 
@@ -92,6 +94,12 @@ def _called(environment: Mapping[str, Any]) -> Told:
     arguments = environment.get("arguments")
     for name, value in arguments_by_name([str(one) for one in arguments[1:]] if arguments else []).items():
         yield "arguments", name, value, ARGUMENT
+
+
+def _parsed(environment: Mapping[str, Any]) -> Told:
+    """The arguments as the script had them: also those of a default that has changed, or of a file of settings."""
+    for name, value in flat(mapping(environment, "parsed")).items():
+        yield "arguments", f"{PARSED}{name}", value, THREADS - 1  # it often holds folders, named after the time
 
 
 def _within(environment: Mapping[str, Any], path: Any) -> str | None:

@@ -46,6 +46,53 @@ def test_settings_are_compared_by_what_they_mean(store: Path, before: Any, after
     assert _named(diff(_run(before), _run(after))) == {("parameters", name) for name in names}
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "parsed", "names"),
+    [
+        (["--lr", "1e-3"], ["--lr", "1e-2"], [{"lr": 0.001}, {"lr": 0.01}], {"--lr"}),
+        (["-l", "1e-3"], ["-l", "1e-2"], [{"lr": 0.001}, {"lr": 0.01}], {"-l"}),
+        (["a.csv"], ["b.csv"], [{"data": "a.csv"}, {"data": "b.csv"}], {"argument 1"}),
+        ([], ["--no-amp"], [{"amp": True}, {"amp": False}], {"--no-amp"}),
+        (["--layers", "8", "8"], ["--layers", "8", "16"], [{"layers": [8, 8]}, {"layers": [8, 16]}], {"argument 1"}),
+        ([], [], [{"lr": 0.1}, {"lr": 0.2}], {"parsed.lr"}),
+        (["--a", "1"], ["--a", "2"], [{"a": 1, "lr": 0.1}, {"a": 2, "lr": 0.2}], {"--a", "parsed.lr"}),
+        ([], [], [{"lr": 0.1}, {}], set()),
+    ],
+)
+def test_an_argument_is_told_once(
+    store: Path, before: list[str], after: list[str], parsed: list[dict[str, Any]], names: set[str]
+) -> None:
+    """As it was given; what the script made of it is told where nobody gave it, such as a default from elsewhere."""
+    given = (before, parsed[0]), (after, parsed[1])
+    runs = [
+        _run(environment={"arguments": ["t.py", *words], "command": ["python", "t.py", *words], "parsed": values})
+        for words, values in given
+    ]
+    assert {name for _, name in _named(diff(*runs))} == names
+
+
+def test_an_argument_that_is_a_setting_is_told_as_that(store: Path) -> None:
+    """However its number was written."""
+    runs = [
+        _run({"lr": float(rate)}, {"arguments": ["train.py", "--lr", rate], "parsed": {"lr": float(rate)}})
+        for rate in ("1e-3", "1e-2")
+    ]
+    assert _named(diff(*runs)) == {("parameters", "lr")}
+
+
+def test_what_was_not_imported_yet_is_no_difference(store: Path) -> None:
+    """Names in memory and libraries count where both runs have them."""
+    told = {"packages": {"numpy": "2.0"}, "loaded": {"numpy": "2.0"}, "libraries": {}}
+    blas = {"blas": [{"internal_api": "openblas", "version": "0.3"}]}
+    runs = [
+        _run(environment=told),
+        _run(environment=told | {"loaded": {"odd_name": "1.0"}, "libraries": blas}),
+        _run(environment=told | {"loaded": {"odd_name": "2.0"}, "libraries": blas}),
+    ]
+    assert _named(diff(*runs[:2])) == set()
+    assert _named(diff(*runs[1:])) == {("packages", "odd_name")}
+
+
 def test_a_path_of_the_run_itself_is_no_difference(store: Path) -> None:
     """Its folder and id are its own in every run."""
     ids = []

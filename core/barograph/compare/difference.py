@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from barograph.reading import RunView, Store, open_store
@@ -12,7 +11,8 @@ from barograph.reading import RunView, Store, open_store
 from .change import Change, by_importance, compared
 from .code import code_changes
 from .data import data_changes
-from .facts import PARSED, facts_of
+from .echoes import told_once, with_data
+from .facts import facts_of
 from .generators import generator_changes
 from .nearest import nearest_earlier
 from .results import Result, results_of
@@ -108,76 +108,12 @@ def runs_of(side: Side, store: Store | None) -> list[RunView]:
 def changes_between(before: Sequence[RunView], after: Sequence[RunView]) -> list[Change]:
     """What is and what is not the same, the likeliest to matter first; code and data as in each side's first run."""
     told = [facts_of(view) for view in before], [facts_of(view) for view in after]
-    changes = _together(_without_echoes(compared(*told)))
+    changes = told_once(compared(*told))
     changes += code_changes(before[0], after[0])
-    changes += data_changes(before[0], after[0])
+    changes = with_data(changes, data_changes(before[0], after[0]))
     if len(before) == len(after) == 1:
         changes += generator_changes(before[0], after[0], [change for change in changes if change.kind != "same"])
     return by_importance(changes)
-
-
-def _without_echoes(changes: list[Change]) -> list[Change]:
-    """Without the arguments that only say what a setting says already, and what was parsed of any that are said."""
-    settings = [change for change in changes if change.section == "parameters" and change.kind != "same"]
-    given = [change for change in changes if change.section == "arguments" and change.kind != "same"]
-    given = [change for change in given if not change.name.startswith(PARSED)]
-    return [
-        change
-        for change in changes
-        if not (change.section == "arguments" and any(_is_echo(change, setting) for setting in settings))
-        and not (change.name.startswith(PARSED) and any(_is_parsed_from(change, argument) for argument in given))
-    ]
-
-
-def _together(changes: list[Change]) -> list[Change]:
-    """One change for settings of one name that changed alike: frameworks tell what was set in several places."""
-    found: dict[tuple[str, str, str], list[Change]] = {}
-    for change in changes:
-        if change.section == "parameters" and change.kind != "same":
-            key = _word(change.name), repr(change.before), repr(change.after)
-            found.setdefault(key, []).append(change)
-    again: dict[int, Change | None] = {}
-    for alike in found.values():
-        first, *others = sorted(alike, key=lambda change: (change.name.count("."), change.name))
-        names = ", ".join(change.name for change in others)
-        again |= {id(change): None for change in others}
-        again[id(first)] = replace(first, text=f"{first.text}; also {names}") if names else first
-    return [kept for change in changes if (kept := again.get(id(change), change)) is not None]
-
-
-def _is_echo(argument: Change, setting: Change) -> bool:
-    """Whether an argument gives a setting its value; where it is not given, the setting has its default."""
-    pairs = (argument.before, setting.before), (argument.after, setting.after)
-    if _word(argument.name) == _word(setting.name):
-        return all(given is None or _is_same(given, value) for given, value in pairs)
-    has_no_name = argument.name.startswith(("argument ", PARSED))
-    return has_no_name and all(_is_same(given, value) for given, value in pairs)
-
-
-def _is_parsed_from(parsed: Change, argument: Change) -> bool:
-    """Whether a value comes from an argument: of its name, of that with "no", or of any other name with its value."""
-    word = _word(argument.name)
-    if _word(parsed.name) in (word, word.removeprefix("no_")):
-        return True
-    pairs = (argument.before, parsed.before), (argument.after, parsed.after)
-    return all(
-        given is None or any(_is_same(given, one) for one in (value if isinstance(value, list) else [value]))
-        for given, value in pairs
-    )
-
-
-def _is_same(given: Any, value: Any) -> bool:
-    """Whether the text of an argument means a value: 1e-3 and 0.001."""
-    if str(given) == str(value):
-        return True
-    try:
-        return not isinstance(value, bool) and float(given) == float(value)
-    except (TypeError, ValueError):
-        return False
-
-
-def _word(name: str) -> str:
-    return name.lstrip("-").rpartition(".")[2].replace("-", "_").lower()
 
 
 def _is_resolved(side: Side | None) -> bool:

@@ -39,6 +39,8 @@ def _named(difference: Difference) -> set[tuple[str, str]]:
         ({"a": [1, 2]}, {"a": [2, 1]}, {"a"}),
         ({"what": "<object at 0x7f0011223344>"}, {"what": "<object at 0x7fffffffffff>"}, set()),
         ({"x": {"lr": 1}, "y": {"lr": 1}}, {"x": {"lr": 2}, "y": {"lr": 2}}, {"x.lr"}),
+        ({"eta": 1, "model": {"rate": 1}}, {"eta": 2, "model": {"rate": 2}}, {"eta"}),
+        ({"eta": 1, "model": {"rate": 3}}, {"eta": 2, "model": {"rate": 4}}, {"eta", "model.rate"}),
     ],
 )
 def test_settings_are_compared_by_what_they_mean(store: Path, before: Any, after: Any, names: set[str]) -> None:
@@ -78,6 +80,37 @@ def test_an_argument_that_is_a_setting_is_told_as_that(store: Path) -> None:
         for rate in ("1e-3", "1e-2")
     ]
     assert _named(diff(*runs)) == {("parameters", "lr")}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "setting", "is_told"),
+    [
+        ("lr", (0.1, 0.2), "optimizer.learning_rate", False),
+        ("seed", (1, 2), "params.random_state", False),
+        ("fold", (1, 2), "params.depth", True),
+        ("amp", (False, True), "shuffle", True),
+    ],
+)
+def test_an_argument_that_is_a_setting_of_another_name(
+    store: Path, name: str, values: tuple[Any, Any], setting: str, is_told: bool
+) -> None:
+    """Known by a value that two settings do not have by chance, also where the argument was left at its default."""
+    words: tuple[list[str], ...] = ["t.py"], ["t.py", f"--{name}", str(values[1])]
+    runs = [
+        _run({setting: value}, {"arguments": given, "command": ["python", *given], "parsed": {name: value}})
+        for given, value in zip(words, values, strict=True)
+    ]
+    assert _named(diff(*runs)) == {("parameters", setting), *([("arguments", f"--{name}")] if is_told else [])}
+
+
+def test_how_many_rows_there_are_is_told_with_the_data(store: Path) -> None:
+    """And not again as a setting; where the data lies is one."""
+    ids = []
+    for rows in (30, 40):
+        with barograph.init(quiet=True, config={"data": {"samples": rows, "path": f"{rows}.csv"}}) as run:
+            run.log_dataset("train", [[float(row)] for row in range(rows)])
+        ids.append(run.id)
+    assert _named(diff(*ids)) == {("data", "train"), ("parameters", "data.path")}
 
 
 def test_what_was_not_imported_yet_is_no_difference(store: Path) -> None:

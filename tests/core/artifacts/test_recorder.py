@@ -134,13 +134,14 @@ def test_a_reference_that_did_not_wait_is_said_so(
     run: Run, model: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """A checkpoint that is deleted, replaced or still being written has no digest, and says why."""
-    reading, may_read = threading.Event(), threading.Event()
+    reading, may_read, has_read = threading.Event(), threading.Event(), threading.Event()
     original = module._Reading.do
 
     def do(self: module._Reading, background: object) -> None:
         reading.set()
         may_read.wait(30)
         original(self, background)  # type: ignore[arg-type]  # handed on
+        has_read.set()
 
     monkeypatch.setattr(module._Reading, "do", do)
     run.log_artifact(model, kind="checkpoint", copy=False)
@@ -155,6 +156,7 @@ def test_a_reference_that_did_not_wait_is_said_so(
             file.write(b"more")
     with pytest.warns(BarographWarning, match=r"model\.pt"):
         may_read.set()
+        assert has_read.wait(30)  # which the end of a run would not wait for on a machine that is busy
         run.finish()
     (found,) = _view(run).artifacts()
     assert found.digest is None

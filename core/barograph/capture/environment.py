@@ -106,6 +106,8 @@ def describe_entry() -> dict[str, str | None]:
         kind = "script"
     else:
         kind = "command" if getattr(sys, "argv", [])[:1] == ["-c"] else "interactive"
+    if path is not None and os.pardir in Path(path).parts:  # python ../train.py
+        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     return {"kind": kind, "path": path, "module": module}
 
 

@@ -35,12 +35,21 @@ class Rebuilt:
 
     def moved(self, argument: str) -> str:
         """An argument with the code's old place in it, pointing to the new one."""
+        argument = self._absolute(argument)
         for old, new in ((self.original_root, self.root), (self.original_folder, self.folder)):
             if old and len(old) > 1:
                 before, found, after = argument.partition(old)
                 if found and after[:1] in ("", "/") and before[-1:] in ("", "=", ":"):
                     return f"{before}{new}{after}"
         return argument
+
+    def _absolute(self, argument: str) -> str:
+        """A path out of a working folder that lies outside of the code, such as ../code/train.py, as a whole one."""
+        root, folder = self.original_root, self.original_folder
+        if root is None or folder is None or Path(folder).is_relative_to(root) or not argument.startswith("../"):
+            return argument
+        path = os.path.normpath(os.path.join(folder, argument))
+        return path if Path(path).is_relative_to(root) else argument
 
 
 def rebuild(captured: Captured, into: Path, neighbours: Neighbours) -> Rebuilt:

@@ -83,6 +83,21 @@ def test_the_ends_of_lines_are_those_of_the_repository(project: Project) -> None
     assert (found.folder / "code" / "settings.txt").read_bytes() == b"one\r\nthree\r\n"
 
 
+@pytest.mark.parametrize("folder", ["project/inner", "beside"])
+def test_a_script_is_found_from_another_folder(project: Project, folder: str) -> None:
+    """One that lies in the code, and one that does not."""
+    here = project.path.parent / folder
+    here.mkdir()
+    script = "import random, barograph\nrandom.seed(0)\n"
+    script += "with barograph.init(quiet=True) as run:\n    run.log({'loss': random.random()})\n"
+    project.write("small.py", script)
+    path = "../small.py" if folder.startswith("project") else "../project/small.py"
+    subprocess.run([sys.executable, path], cwd=here, check=True)
+    (view,) = project.store.runs()
+    assert view.environment["git"]["root"] == str(project.path)
+    assert _kind(_again(project, view)) == "identical"
+
+
 def test_a_program_from_standard_input_is_not_started_again(project: Project) -> None:
     """Nobody kept it, and it is said so."""
     script = "import barograph\nwith barograph.init(quiet=True) as run:\n    run.log({'loss': 1.0})\n"

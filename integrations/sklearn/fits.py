@@ -149,6 +149,9 @@ def _measure(recorder: Recorder, call: Call, fitted: Fitted) -> None:
     outputs, tried = None, None
     with recorder.attempting("training_score"):
         outputs = requests.training_outputs(call.estimator, X, call.seconds, options.training_score)
+    has_chances = outputs is not None and (outputs.probabilities is not None or is_regression(call.estimator))
+    if options.training_score is None and not has_chances:
+        recorder.leave_out("train")
     if outputs is not None:
         facts = is_regression(call.estimator), classes_of(call.estimator)
         compare(recorder, options, fitted, "train", y, outputs, *facts)

@@ -46,6 +46,8 @@ def _scored(recorder: Recorder, call: Call, fitted: Fitted, result: Any) -> None
         with recorder.attempting("probabilities"):
             chances = requests.chances_for(estimator, X, call.seconds, fitted.fit_s)
             outputs = outputs._replace(probabilities=chances)
+        if outputs.probabilities is None:
+            recorder.leave_out(split)
     compare(recorder, call.options, fitted, split, y, outputs, is_regression(estimator), classes)
     table = None
     if repeats := call.options.permutation_importance:
@@ -96,6 +98,7 @@ def compare(
 ) -> None:
     """Write what a prediction is worth: figures each time, curves the first time, rows if they were asked for."""
     if not recorder.can_afford_comparison():
+        recorder.leave_out(split)
         return
     run, step = recorder.run, fitted.step
     with recorder.comparing():

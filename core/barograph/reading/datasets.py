@@ -59,7 +59,13 @@ class DatasetView:
         return "relabelled" if self.inputs and self.inputs == other.inputs else "different"
 
     def overlap(self, other: DatasetView) -> Overlap | None:
-        """How many rows they share, by their inputs; None if no sketch of one is there, or they are of two stores."""
+        """How many rows they share, by their inputs.
+
+        None if that cannot be told: without a sketch of one, of two stores, or where columns have other names or types,
+        so that no row could be found again.
+        """
+        if _layout(self.schema) != _layout(other.schema):
+            return None
         one, two = self.sketch(), other.sketch()
         return one.overlap(two) if one is not None and two is not None else None
 
@@ -205,6 +211,15 @@ def _digests(value: object) -> dict[str, str] | None:
 def _counts(entry: object) -> dict[str, int]:
     counts = entry.get("counts") if isinstance(entry, Mapping) else None
     return {str(name): one for name, one in counts.items() if isinstance(one, int)} if isinstance(counts, dict) else {}
+
+
+def _layout(schema: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """What two datasets must agree in to have a row in common. Texts are the same however a library keeps them."""
+    texts = {"string": "text", "category": "text", "object": "text"}
+    return [
+        (str(one.get("name")), texts.get(dtype := str(one.get("dtype")), dtype), str(one.get("shape")))
+        for one in schema
+    ]
 
 
 def _missing_share(entry: Mapping[str, Any]) -> float:

@@ -71,6 +71,23 @@ def test_looks_at_other_steps_are_no_difference(store: Path) -> None:
     assert judge(one, other).kind == "identical"
 
 
+def test_figures_that_one_run_had_no_time_for_are_no_difference(store: Path) -> None:
+    """It said so; of the same split both must agree wherever both have them, and of all others everywhere."""
+
+    def run(points: Mapping[str, float], *left_out: str) -> RunView:
+        with barograph.init(quiet=True) as made:
+            made.log(points, step=0)
+            for split in left_out:
+                made.event("results_left_out", dataset=split, reason="no time")
+        return barograph.open(made.store_path).run(made.id)
+
+    full = run({"train/f1": 0.5, "val/f1": 0.25, "train/log_loss": 1.0})
+    assert judge(full, run({"train/f1": 0.5, "val/f1": 0.25}, "train")).kind == "identical"
+    assert judge(run({"train/f1": 0.5, "val/f1": 0.25}, "train"), full).kind == "identical"
+    assert judge(full, run({"train/f1": 0.75, "val/f1": 0.25}, "train")).kind == "differs"
+    assert judge(full, run({"train/f1": 0.5, "train/log_loss": 1.0}, "train")).kind == "differs"
+
+
 def test_runs_that_ended_otherwise_are_not_comparable(store: Path) -> None:
     """Though all they have in common is equal."""
     verdict = judge(_run({"loss": [1.0, 2.0]}), _run({"loss": [1.0]}, "failed"))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 import barograph
 from barograph.cli import main
@@ -73,6 +74,20 @@ def test_rows_that_two_splits_share_are_counted() -> None:
     nothing = views["train"].overlap(views["test"])
     assert nothing is not None
     assert nothing.distinct == 0.0
+
+
+@pytest.mark.parametrize("other", [X.astype(np.float64), X[:, :4], pd.DataFrame(X), scipy.sparse.csr_matrix(X)])
+def test_rows_of_another_form_cannot_be_counted(other: Any) -> None:
+    """Not 0: the same values under other names, types or shapes have other hashes."""
+    views = _views(train=X, val=other)
+    assert views["train"].overlap(views["val"]) is None
+
+
+def test_every_pair_of_many_splits_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the last folds, too."""
+    _views(**{f"fold{place}": X[place * 40 : place * 40 + 40] for place in range(7)}, last=X[279:290])
+    main(["data", "run"])
+    assert "fold6 and last share 1 row " in capsys.readouterr().out
 
 
 def test_two_runs_can_be_compared() -> None:

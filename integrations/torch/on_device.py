@@ -1,7 +1,8 @@
 """Statistics of tensors on a CUDA device without ever waiting for it: started now, collected once they have arrived.
 
 The table of a launch, int64: for each tensor its address, centre (the bits of a double), size, kind and sampling, five
-runs of that many numbers; then for each chunk the index of its tensor, and where in it the chunk begins.
+runs of that many numbers; then for each chunk the index of its tensor, and where in it the chunk begins. What is left
+to the operations of plain torch stands there with size 0, and its chunks follow once more (operations.py).
 The result: for each chunk nine doubles (finite, zeros, NaN, both infinities, mean, sum of squared deviations, least,
 greatest), then for each tensor 1,024 counts of 32 bits.
 """
@@ -19,15 +20,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from barograph.integrations.torch.operations import LARGEST_CHUNK, Pieces, measure
 from barograph.integrations.torch.statistics import zeros_not_stored
-from barograph.tensors.bins import BINS, BLOCK, FLOAT_BITS, FLOAT_MAX, TURN, UNUSED_BINS
+from barograph.tensors.bins import BINS, UNUSED_BINS
 from barograph.tensors.compute import sampling_of
 from barograph.tensors.statistics import Statistics, from_dense
 
 SAMPLING = 32  # counting is what costs on a GPU: eight times the samples take as long as all the rest
 SLOTS = 8  # launches that may be under way at once: a backward pass each, where several make a step
 _ROW = 9
-_TORCH_CHUNK = 1 << 24  # elements treated at a time by plain torch, which makes copies of them
 _KINDS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # what the launch reads; plain torch does the others
 _OTHER_KIND = -1
 _ALIGNED = 16  # bytes; the launch reads as many at once
@@ -50,12 +51,12 @@ class DeviceStatistics:
     """
 
     def __init__(self, device: torch.device, native: bool | None = None) -> None:
-        """native: whether one Triton launch does it, else a dozen operations a tensor; None: if Triton is there."""
+        """native: whether one Triton launch does it, else operations of plain torch; None: if Triton is there."""
         self.dropped = 0  # launches that found all slots under way, or a CUDA graph being captured
         self.device = device
         kernel = _triton() if (device.type == "cuda" if native is None else native) else None
         self._launch: _Launch | None = kernel[0] if kernel else None
-        self._chunk = kernel[1] if kernel else _TORCH_CHUNK
+        self._chunk = kernel[1] if kernel else LARGEST_CHUNK
         self._free = deque(_Slot(device) for _ in range(SLOTS))
         self._under_way: deque[_Slot] = deque()
 
@@ -91,7 +92,9 @@ class DeviceStatistics:
                     solid = [_solid(tensor) for tensor in tensors]
                     implied = [zeros_not_stored(tensor, one) for tensor, one in zip(tensors, solid, strict=True)]
                     middles = list(centres or [0.0] * len(solid))
-                    plan = _Plan([one.numel() for one in solid], implied, middles, sampling, self._chunk)
+                    kinds = [_KINDS.get(one.dtype, _OTHER_KIND) for one in solid]
+                    sizes = [one.numel() for one in solid]
+                    plan = _Plan(sizes, kinds, implied, middles, sampling, self._chunk, self._launch is not None)
                     slot.begin(mark, plan, solid, order)
                 self._measure(slot, plan, solid)
                 slot.bring_over()
@@ -111,14 +114,8 @@ class DeviceStatistics:
         rows, bins = slot.results()
         if self._launch:
             self._launch(slot.table, rows, bins, len(tensors), plan.chunks)
-        for index, tensor in enumerate(tensors):
-            if not self._launch or tensor.dtype not in _KINDS:
-                flat = tensor.view(-1)
-                for chunk, piece in enumerate(flat.split(plan.chunk), int(plan.firsts[index])):
-                    if len(piece):
-                        rows[chunk] = _row(piece)
-                if plan.samplings[index] and len(flat):
-                    _add_to_bins(bins[index], flat, plan.centres[index], plan.samplings[index])
+        if len(plan.pieces):
+            measure(plan.pieces, tensors, slot.table[-plan.pieces.table.size :], rows, bins)
 
     def arrived(self) -> list[Arrived]:
         """The launches whose results have come over since the last call, in the order they were started."""
@@ -166,19 +163,45 @@ class _Order(NamedTuple):
 class _Plan:
     """What one launch was told, and where the rows of each tensor lie in its result."""
 
-    def __init__(self, sizes: list[int], implied: list[int], centres: list[float], sampling: int, chunk: int) -> None:
-        self.sizes, self.implied_zeros, self.centres, self.chunk = sizes, implied, centres, chunk
+    def __init__(
+        self,
+        sizes: list[int],
+        kinds: list[int],
+        implied: list[int],
+        centres: list[float],
+        sampling: int,
+        chunk: int,
+        is_native: bool,
+    ) -> None:
+        """implied: zeros that a tensor does not store. is_native: whether the launch does what it can read."""
+        self.sizes, self.implied_zeros, self.centres = sizes, implied, centres
         self.samplings = [sampling_of(size, sampling) for size in sizes]
         self.chunks_of = np.maximum(1, -(-np.array(sizes, dtype=np.int64) // chunk))
         self.firsts = np.cumsum(self.chunks_of) - self.chunks_of
         self.chunks = int(self.chunks_of.sum())
+        self._is_native, self._kinds = is_native, np.array(kinds)
+        self._owners = np.repeat(np.arange(len(sizes)), self.chunks_of)
+        self._starts = (np.arange(self.chunks) - self.firsts[self._owners]) * chunk
+        self.pieces = self._left(chunk)
 
-    def table(self, addresses: list[int], kinds: list[int]) -> NDArray[np.int64]:
-        owners = np.repeat(np.arange(len(self.sizes)), self.chunks_of)
-        starts = (np.arange(self.chunks) - self.firsts[owners]) * self.chunk
+    def _left(self, chunk: int) -> Pieces:
+        """The chunks that the launch does not read."""
+        (rows,) = np.nonzero(~(self._is_native & (self._kinds[self._owners] != _OTHER_KIND)))
+        owners, starts = self._owners[rows], self._starts[rows]
+        lengths = np.minimum(np.array(self.sizes)[owners] - starts, chunk)
+        narrow = self._kinds[owners] != _OTHER_KIND
+        centres = np.array(self.centres, dtype=np.float64)[owners]
+        return Pieces(owners, rows, starts, lengths, np.array(self.samplings)[owners], narrow, centres)
+
+    def table(self, addresses: list[int]) -> NDArray[np.int64]:
+        """What the device is sent; its last numbers are those of the pieces."""
+        left = self.pieces.table.reshape(-1)
+        if not self._is_native:
+            return left
         centres = np.array(self.centres, dtype=np.float64).view(np.int64)
-        readable = np.where(np.array(kinds) == _OTHER_KIND, 0, self.sizes)
-        return np.concatenate((addresses, centres, readable, kinds, self.samplings, owners, starts), dtype=np.int64)
+        readable = np.where(self._kinds == _OTHER_KIND, 0, self.sizes)
+        runs = (addresses, centres, readable, self._kinds, self.samplings, self._owners, self._starts, left)
+        return np.concatenate(runs, dtype=np.int64)
 
     def read(self, rows: NDArray[np.float64], bins: NDArray[np.int32]) -> list[Statistics]:
         """The statistics from the partial results: their exact sums, in a fixed order."""
@@ -237,8 +260,7 @@ class _Slot:
     def begin(self, mark: object, plan: _Plan, tensors: list[torch.Tensor], order: _Order | None) -> None:
         """Send the table over and empty the result."""
         self._mark, self.order = mark, order
-        kinds = [_KINDS.get(tensor.dtype, _OTHER_KIND) for tensor in tensors]
-        table = plan.table([tensor.data_ptr() for tensor in tensors], kinds)
+        table = plan.table([tensor.data_ptr() for tensor in tensors])
         result = plan.chunks * _ROW + len(tensors) * (BINS // 2)  # two counts of 32 bits share a number of 64
         if (len(table), result) != (len(self.table), len(self._result)):
             self._make(self.table.device, len(table), result)
@@ -292,39 +314,3 @@ def _solid(tensor: torch.Tensor) -> torch.Tensor:
     if solid.element_size() == 1 and solid.is_floating_point():
         solid = solid.float()
     return solid.clone() if solid.data_ptr() % _ALIGNED else solid
-
-
-def _row(piece: torch.Tensor) -> torch.Tensor:
-    """The partial result of a chunk by plain torch, none of whose operations needs the host."""
-    values = piece.double()
-    finite = torch.isfinite(values)
-    count = finite.sum()
-    mean = torch.where(finite, values, 0.0).sum() / count.clamp(min=1)
-    numbers = [
-        count,
-        (values == 0).sum(),
-        values.isnan().sum(),
-        values.isposinf().sum(),
-        values.isneginf().sum(),
-        mean,
-        torch.where(finite, values - mean, 0.0).square().sum(),
-        torch.where(finite, values, torch.inf).amin(),
-        torch.where(finite, values, -torch.inf).amax(),
-    ]
-    return torch.stack([number.double() for number in numbers])
-
-
-def _add_to_bins(bins: torch.Tensor, flat: torch.Tensor, centre: float, every: int) -> None:
-    """Count the sampled elements of a tensor; which these are: bins.sampled_positions."""
-    blocks = torch.arange(-(-len(flat) // BLOCK), device=flat.device).unsqueeze(1)
-    columns = torch.arange(0, BLOCK, every, device=flat.device)
-    positions = (blocks * BLOCK + blocks * TURN % every + columns).view(-1)
-    sample = flat[positions.clamp(max=len(flat) - 1)]
-    counted = positions < len(flat)
-    if flat.dtype in _KINDS:
-        away = sample.float() - centre
-    else:
-        wide = sample.double() - centre
-        counted &= wide.isfinite()
-        away = (wide.view(torch.int64) & FLOAT_BITS).view(torch.float64).clamp(-FLOAT_MAX, FLOAT_MAX).float()
-    bins.index_add_(0, ((away.view(torch.int32) >> 22) & (BINS - 1)).long(), counted.int())

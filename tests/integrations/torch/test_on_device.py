@@ -1,10 +1,13 @@
 """Statistics that are started now and collected later; on the CPU by the operations that run on a device.
 
-The Triton launch itself runs where there is a CUDA device, and elsewhere where Triton can interpret it
-(TRITON_INTERPRET=1).
+The Triton launch itself runs where there is a CUDA device; elsewhere Triton interprets it, in a process of its own.
 """
 
+import collections
+import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,13 +16,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
 from barograph.integrations.torch.on_device import SLOTS, DeviceStatistics  # noqa: E402  # needs torch
 from barograph.integrations.torch.statistics import of_tensors  # noqa: E402
 from barograph.tensors.statistics import Statistics  # noqa: E402
 
-WAYS = [("cpu", False)]
-if os.environ.get("TRITON_INTERPRET") == "1":
-    WAYS.append(("cpu", True))
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+WAYS = [("cpu", INTERPRETED)]
 if torch.cuda.is_available():
     WAYS += [("cuda", False), ("cuda", True)]
 
@@ -30,6 +34,18 @@ def taking(request: pytest.FixtureRequest) -> DeviceStatistics:
     device, native = request.param
     torch.manual_seed(0)
     return DeviceStatistics(torch.device(device), native)
+
+
+class _Operations(TorchDispatchMode):
+    """Counts the operations of torch by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.counts[function.__name__.partition(".")[0]] += 1
+        return function(*args, **(kwargs or {}))
 
 
 @contextmanager
@@ -78,6 +94,41 @@ def test_tensors_have_the_statistics_they_have_on_the_cpu(
     found = _taken(taking, tensors, centres, sampling)
     for one, expected in zip(found, of_tensors(tensors, centres, sampling), strict=True):
         _same(one, expected)
+
+
+def test_large_tensors_are_taken_in_chunks(taking: DeviceStatistics) -> None:
+    """Where one ends within a block, and where many small ones share what is treated at a time."""
+    torch.manual_seed(1)
+    tensors = [torch.randn(size) + size % 3 for size in (300, (1 << 21) + 5, 1024, 700_001, 1, (1 << 21) * 2)]
+    if INTERPRETED:
+        tensors = [tensor[:200_005] for tensor in tensors]
+    for one, expected in zip(_taken(taking, tensors), of_tensors(tensors, sampling=8), strict=True):
+        _same(one, expected)
+
+
+def test_more_tensors_take_no_more_operations() -> None:
+    """Plain torch treats all of them at once, apart from laying each beside the others; and it asks for no result."""
+    counts = []
+    for number in (30, 60):
+        tensors = [torch.randn(100 + 10 * place) for place in range(number)]
+        with _Operations() as operations:
+            DeviceStatistics(torch.device("cpu"), native=False).start(tensors)
+        counts.append(operations.counts)
+        assert not operations.counts.keys() & {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"}
+    few, many = counts
+    grown = {name for name in many if many[name] > few[name]}
+    assert grown <= {"view", "_unsafe_view", "copy_"}
+
+
+@pytest.mark.skipif(INTERPRETED or torch.cuda.is_available(), reason="is what runs here")
+def test_the_one_launch_does_the_same() -> None:
+    """As Triton's interpreter runs it."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "passed" in done.stdout
 
 
 def test_what_is_not_finite_and_far_apart_is_exact(taking: DeviceStatistics) -> None:

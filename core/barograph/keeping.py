@@ -133,6 +133,17 @@ class Keeping(Settled, ABC):
             return None
         return recorder.log(path, kind, name, copy, metadata, self._key_and_step("artifact", step)[1])
 
+    @guarded
+    def keep_file(
+        self, path: Path, kind: str, name: str, *, metadata: Mapping[str, object], step: int | None = None
+    ) -> Artifact | None:
+        """Keep a copy of a file that was made for it and will be gone: its record names the file, not the place."""
+        recorder = self._artifact_recorder()
+        if recorder is None:
+            return None
+        at = self._key_and_step("artifact", step)[1]
+        return recorder.log(path, kind, name, True, metadata, at, is_passing=True)
+
     def use_artifact(
         self, source: str | os.PathLike[str] | Artifact, kind: str | None = None, name: str | None = None
     ) -> Path:

@@ -10,8 +10,6 @@ import importlib.util
 import io
 import pickle
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,9 @@ import sklearn
 from barograph.integrations.sklearn.calls import Call
 from barograph.integrations.sklearn.estimators import fitted_attributes, kind, learner, shape_of
 from barograph.integrations.sklearn.state import learned_arrays
+from barograph.models import keep_model, limit_bytes, reason_against
 from barograph.run import Run
 
-# Without being asked a model is kept if that is a hundredth of its fit's work, or nearly none.
-_SMALL_BYTES = 256 * 1024
-_BYTES_A_SECOND = 512 * 1024  # of fit; pickling and storing take about 10 ms for each MiB
 _MOST_NAMES = 1000
 _JOBLIB_WARNING = (
     "a joblib file runs code when it is loaded: load it only from a store that you trust, with the same scikit-learn. "
@@ -51,24 +47,25 @@ class Keepsake:
 
     def _store(self, run: Run, least_bytes: int) -> str:
         """least_bytes: of its arrays alone."""
-        if self.wished is False:
-            return "not asked for"
-        limit_bytes = None if self.wished else max(_SMALL_BYTES, int(self.seconds * _BYTES_A_SECOND))
-        too_large = f"larger than {limit_bytes} bytes; log_model=True keeps it"
-        if limit_bytes is not None and least_bytes > limit_bytes:
-            return too_large
+        if reason := reason_against(self.wished, self.seconds, least_bytes):
+            return reason
+        limit = limit_bytes(self.wished, self.seconds)
         try:
-            data, about = _encode(_best(self.estimator), limit_bytes, may_import=self.wished is True)
-        except _TooLargeError:
-            return too_large
+            data, about = _encode(_best(self.estimator), limit, may_import=self.wished is True)
+        except _TooLargeError as error:
+            return str(reason_against(self.wished, self.seconds, error.size_bytes))
         except Exception as error:  # noqa: BLE001  # a lambda in a transformer, say: the model cannot be pickled
             return f"cannot be pickled: {type(error).__name__}: {error}"[:500]
-        about["signature"] = self.signature
-        with tempfile.TemporaryDirectory(prefix="barograph-") as folder:
-            path = Path(folder, f"{self.label}.{about['format']}")
-            path.write_bytes(data)
-            run.log_artifact(path, "model", self.label, copy=True, metadata=about, step=self.step)
-        return "kept"
+        return keep_model(
+            run,
+            lambda path: path.write_bytes(data),
+            f"{self.label}.{about['format']}",
+            framework="scikit-learn",
+            version=sklearn.__version__,
+            about={**about, "signature": self.signature},
+            name=self.label,
+            step=self.step,
+        )
 
 
 def keepsake(call: Call, label: str, step: int, known: dict[str, Any] | None = None) -> Keepsake:
@@ -110,7 +107,11 @@ def _dtypes(data: Any) -> dict[str, Any]:
 
 
 class _TooLargeError(Exception):
-    """What is pickled has grown past the limit."""
+    """What is pickled has grown past the limit, to at least `size_bytes`."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(size_bytes)
+        self.size_bytes = size_bytes
 
 
 class _Bounded(io.BytesIO):
@@ -121,16 +122,16 @@ class _Bounded(io.BytesIO):
         self._limit = limit
 
     def write(self, data: Any, /) -> int:
-        if self._limit is not None and self.tell() + memoryview(data).nbytes > self._limit:
-            raise _TooLargeError
+        size_bytes = self.tell() + memoryview(data).nbytes
+        if self._limit is not None and size_bytes > self._limit:
+            raise _TooLargeError(size_bytes)
         return super().write(data)
 
 
-def _encode(model: Any, limit_bytes: int | None, may_import: bool) -> tuple[bytes, dict[str, Any]]:
-    file = _Bounded(limit_bytes)
+def _encode(model: Any, limit: int | None, may_import: bool) -> tuple[bytes, dict[str, Any]]:
+    file = _Bounded(limit)
     pickle.Pickler(file, protocol=5).dump(model)  # joblib loads it, and would take ten times as long to write it
-    about = {"framework": "scikit-learn", "version": sklearn.__version__}
-    about["class"] = f"{type(model).__module__}.{type(model).__qualname__}"
+    about = {"class": f"{type(model).__module__}.{type(model).__qualname__}"}
     if "skops.io" in sys.modules or (may_import and importlib.util.find_spec("skops") is not None):
         from skops import io as safe
         from skops.io.exceptions import UnsupportedTypeException

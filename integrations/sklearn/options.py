@@ -11,7 +11,7 @@ from barograph.arguments import check_count, check_shares
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """log_model: keep fitted models as artifacts; None keeps those that cost next to nothing (keeping.py).
+    """log_model: whether to keep fitted models as artifacts; None where they are small (models.py).
 
     candidates: those of a search as "rows" of a table, or also as "runs" of their own. log_predictions: rows of each
     scored split that are kept with label, prediction and score. training_score: predict the training data after a fit

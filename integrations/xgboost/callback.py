@@ -44,12 +44,12 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     run: the run to write to; without one the run that is open is used and left open, and if none is, a run is made and
     closed. watch_every: look into the booster at every so many rounds, 0 for never; default as often as the run's
-    overhead budget allows (looks.py says what is found). log_model: keep the trained model, as train() returns it, as
-    the artifact "model". log_predictions: of so many fixed rows of the last evaluation set keep label, prediction and
-    score, evaluation by evaluation (predicting.py). log_shap: of so many rows keep SHAP values, over the rounds
-    (contributions.py). log_trees: so many first trees are kept node by node (dump.py). learning_curve: shares of the
-    training rows, such as (0.1, 0.3), to train on once more afterwards, for the scores over the amount of data
-    (learning.py); as long as the training waits.
+    overhead budget allows (looks.py says what is found). log_model: whether to keep the trained model, as train()
+    returns it, as the artifact "model"; default where it is small beside the training (models.py). log_predictions: of
+    so many fixed rows of the last evaluation set keep label, prediction and score, evaluation by evaluation
+    (predicting.py). log_shap: of so many rows keep SHAP values, over the rounds (contributions.py). log_trees: so many
+    first trees are kept node by node (dump.py). learning_curve: shares of the training rows, such as (0.1, 0.3), to
+    train on once more afterwards, for the scores over the amount of data (learning.py); as long as the training waits.
     init_arguments: of `barograph.init`, for a run that is made.
 
     The step is the round, counted from 0 as XGBoost does; a model that is trained further goes on with its own count.
@@ -63,7 +63,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         run: Run | None = None,
         *,
         watch_every: int | None = None,
-        log_model: bool = True,
+        log_model: bool | None = None,
         log_predictions: int = 0,
         log_shap: int = 0,
         log_trees: int = 0,
@@ -231,12 +231,13 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         fit.run.log_table("model/importance", portrait.importance, step)
         fit.run.log_text("model/summary", portrait.summary, step)
         keeping.log_weights(fit.run, raws, step)
-        if hasattr(model, "cvfolds"):  # cv() gives its models to nobody
+        if hasattr(model, "cvfolds"):
+            fit.model = "cv() gives its models to nobody"
             return
         if self.log_trees and (trees := tree_table(model, config, self.log_trees)):
             fit.run.log_table("model/trees", trees, step)
-        if self.log_model:
-            keeping.log_model(fit.run, raws[0], model, fit.objective, step)
+        wished, fit_s = self.log_model, fit.took_s
+        fit.model = keeping.log_model(fit.run, raws[0], model, fit.objective, step, wished=wished, fit_s=fit_s)
 
     @guarded
     def _record_results(self, fit: _Fit, model: Any) -> None:
@@ -285,7 +286,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             fit.watch.close()
         self._attachment.reached(fit.last_step)
         took_s = fit.took_s or time.perf_counter() - fit.began_s
-        fit.run.event("fit_end", reason=reason, epochs=fit.recorded, steps=fit.recorded, duration_s=took_s, **fit.best)
+        about = {"epochs": fit.recorded, "steps": fit.recorded, "duration_s": took_s, "model": fit.model, **fit.best}
+        fit.run.event("fit_end", reason=reason, **about)
 
 
 @dataclasses.dataclass(slots=True)
@@ -293,7 +295,7 @@ class _Fit:
     """What is known of a training while it goes on.
 
     first_round: of the model; offset: from its rounds to steps; configuration: None if XGBoost refuses it; objective:
-    None if it is not one of XGBoost's.
+    None if it is not one of XGBoost's; model: what became of the artifact.
     """
 
     run: Run
@@ -303,6 +305,7 @@ class _Fit:
     offset: int
     configuration: str | None
     objective: str | None = None
+    model: str | None = None
     watch: Watch | None = None
     looks: Looks | None = None
     predicted: PredictedRows | None = None

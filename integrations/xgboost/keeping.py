@@ -36,10 +36,19 @@ def log_weights(run: Run, raws: Sequence[bytes | bytearray], step: int) -> None:
     run.log_weights(dict(zip(names, raws, strict=True)), step)
 
 
-def log_model(run: Run, raw: bytes | bytearray, booster: Booster, objective: str | None, step: int) -> None:
-    """Keep the model as the artifact "model", in the file format that `Booster.load_model` reads.
+def log_model(
+    run: Run,
+    raw: bytes | bytearray,
+    booster: Booster,
+    objective: str | None,
+    step: int,
+    *,
+    wished: bool | None,
+    fit_s: float,
+) -> str:
+    """Keep the model as the artifact "model", in the file format that `Booster.load_model` reads; "kept", or why not.
 
-    raw: what save_raw("ubj") gave. objective: None for one that is not XGBoost's.
+    raw: what save_raw("ubj") gave. objective: None for one that is not XGBoost's. wished: the option log_model.
     """
     names, types = booster.feature_names, booster.feature_types
     inputs = {"shape": [None, booster.num_features()]}
@@ -51,12 +60,15 @@ def log_model(run: Run, raw: bytes | bytearray, booster: Booster, objective: str
         "signature": {"inputs": inputs, "outputs": {"objective": objective}},
         **{name: value for name in ("best_iteration", "best_score") if (value := booster.attr(name)) is not None},
     }
-    keep_model(
+    return keep_model(
         run,
         lambda path: path.write_bytes(raw),
         "model.ubj",
         framework="xgboost",
         version=xgboost.__version__,
         about=about,
+        wished=wished,
+        fit_s=fit_s,
+        least_bytes=len(raw),
         step=step,
     )

@@ -61,7 +61,7 @@ _CHANGED: dict[str, dict[str, Any]] = {
     "GaussianRandomProjection": {"n_components": 2},
     "SparseRandomProjection": {"n_components": 2},
     "SelfTrainingClassifier": {"estimator": LogisticRegression()},
-    "FrozenEstimator": {"estimator": LogisticRegression().fit(X, Y)},
+    "FrozenEstimator": {"estimator": DecisionTreeClassifier().fit(X, Y)},
     "TSNE": {"max_iter": 250},
 }
 _REGRESSIONS = ("MultiOutputRegressor", "RegressorChain", "VotingRegressor", "StackingRegressor")

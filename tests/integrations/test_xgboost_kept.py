@@ -88,6 +88,17 @@ def test_the_model_that_is_kept_is_the_one_that_train_returns(is_first: bool) ->
     assert len(run.metric("valid/logloss").values) == booster.num_boosted_rounds() + 4
 
 
+def test_a_large_model_is_kept_on_request_only() -> None:
+    """The end of the fit says what became of it."""
+    for wished in (None, True, False):
+        train(BarographCallback(log_model=wished, name=str(wished)), rounds=300, max_depth=8)
+    views = {name: barograph.open().run(name) for name in ("None", "True", "False")}
+    assert {name: len(view.artifacts("model")) for name, view in views.items()} == {"None": 0, "True": 1, "False": 0}
+    told = {name: view.events("fit_end")[0].data["model"] for name, view in views.items()}
+    assert (told["True"], told["False"]) == ("kept", "not asked for")
+    assert "log_model=True" in told["None"]
+
+
 def test_no_model_is_kept_if_none_is_wanted_or_none_is_returned() -> None:
     """cv() gives its models to nobody."""
     with barograph.init():

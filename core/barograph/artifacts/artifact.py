@@ -23,10 +23,11 @@ _NAME_LIMIT = 100  # characters of a file's name on disk
 class Artifact:
     """One artifact of one run. Its content is checked whenever it is asked for; nothing in it is ever executed.
 
-    kind: model, checkpoint, data, figure, file, directory, or a word of the user's. role: "output" or "input".
-    digest: of the content, of a folder that of its listing; None until it is known. files: None for a single file.
-    path: where it lay. stored: whether the store holds the content; else it lies at `path` or nowhere. version: the
-    n-th of this name and role in its run, from 1. problem: why the content is not stored or not known, if so.
+    kind: model, checkpoint, data, figure, file, directory, or a word of the user's. role: "output" or "input". digest:
+    of the content, of a folder that of its listing; None until it is known. files: None for a single file. path: where
+    it lay; of a file that was made for the store alone, its name. stored: whether the store holds the content; else it
+    lies at `path` or nowhere. version: the n-th of this name and role in its run, from 1. problem: why the content is
+    not stored or not known, if so.
     """
 
     name: str

@@ -84,14 +84,26 @@ class ArtifactRecorder:
         self._background = Background()
 
     def log(
-        self, path: object, kind: object, name: object, copy: bool | None, metadata: object, step: int | None
+        self,
+        path: object,
+        kind: object,
+        name: object,
+        copy: bool | None,
+        metadata: object,
+        step: int | None,
+        is_passing: bool = False,
     ) -> Artifact | None:
-        """Keep a file or folder that the run made; None, with a warning, if there is none at that path."""
+        """Keep a file or folder that the run made; None, with a warning, if there is none at that path.
+
+        is_passing: that it will be gone, so that its place says nothing.
+        """
         state = self._state(path)
         if state is None:
             return None
         artifact = self._described(state, kind, name, "output", step)
         artifact = replace(artifact, metadata=_plain(metadata))
+        if is_passing:
+            artifact = replace(artifact, path=os.path.basename(state.path))
         if self._is_to_copy(state) if copy is None else copy:
             artifact = self._copied(artifact, state)
         return self._note(artifact, state)

@@ -15,7 +15,8 @@ from barograph.tensors.statistics import Statistics
 Key = tuple[str, str]  # kind and name, as in ("gradients", "fc1.weight")
 
 _FINISH_S = 2.0
-_THINNER = 4  # a device samples so many times more thinly: counting is what costs there
+_LARGE = 1 << 18  # elements: of more, a quarter of the samples still are thousands
+_THINNER = 4  # large tensors are sampled so many times more thinly, and all on a device: counting is what costs there
 _THINNEST = 32
 
 
@@ -70,18 +71,19 @@ class Taker:
     def take(self, keys: Sequence[Key], tensors: Sequence[torch.Tensor], sampling: int) -> Taken:
         """Begin to take the statistics of tensors, which may be on several devices. Nothing is kept of them."""
         taken = Taken()
-        by_device: dict[torch.device, tuple[list[Key], list[torch.Tensor]]] = {}
+        groups: dict[tuple[torch.device, bool], tuple[list[Key], list[torch.Tensor]]] = {}
         for key, tensor in zip(keys, tensors, strict=True):
-            own_keys, own = by_device.setdefault(tensor.device, ([], []))
+            is_thin = not tensor.is_cpu or tensor.numel() > _LARGE
+            own_keys, own = groups.setdefault((tensor.device, is_thin), ([], []))
             own_keys.append(key)
             own.append(tensor)
-        for device, (own_keys, own) in by_device.items():
+        thinly = min(sampling * _THINNER, _THINNEST)
+        for (device, is_thin), (own_keys, own) in groups.items():
             centres = [self._centres.get(key, 0.0) for key in own_keys]
             if device.type == "cpu":
-                self._hand_over(taken, own_keys, of_tensors(own, centres, sampling))
+                self._hand_over(taken, own_keys, of_tensors(own, centres, thinly if is_thin else sampling))
             elif device.type != "meta":
                 starter = self._devices.get(device) or self._devices.setdefault(device, DeviceStatistics(device))
-                thinly = min(sampling * _THINNER, _THINNEST)
                 taken.missing += starter.start(own, (taken, own_keys), centres, thinly)
         return taken
 

@@ -184,7 +184,7 @@ AVX2 static double across(__m256d vector)
 }
 
 /* Moments and counting interleave in one loop, so that the counters' stores hide behind the arithmetic.
-   every: 0, 1 or 8, known when compiled. n: a multiple of STRIDE. */
+   every: 0, 1, 8 or 32, known when compiled. n: a multiple of STRIDE. */
 AVX2 static inline __attribute__((always_inline)) void avx2_strides(const float *x, int n, int offset, const int every,
                                                                     double pivot, float centre, Sums *sums,
                                                                     uint32_t (*tables)[BINS])
@@ -196,7 +196,10 @@ AVX2 static inline __attribute__((always_inline)) void avx2_strides(const float 
     __m256i zeros = _mm256_setzero_si256();
     least[0] = least[1] = _mm256_set1_ps(INFINITY);
     greatest[0] = greatest[1] = _mm256_set1_ps(-INFINITY);
+    int turn = 0;
     for (const float *end = x + n; x < end; x += STRIDE) {
+        if (every == STRIDE)
+            tables[turn++ & (TABLES - 1)][bin_of(x[offset] - centre)]++;
 #pragma GCC unroll 4
         for (int part = 0; part < 4; part++) {
             const float *at = x + 8 * part;
@@ -248,6 +251,8 @@ AVX2 static void avx2_block(const float *x, int n, int offset, double pivot, con
         avx2_strides(x, whole, offset, 8, pivot, centre, sums, tables);
     } else if (every == 1) {
         avx2_strides(x, whole, 0, 1, pivot, centre, sums, tables);
+    } else if (every == STRIDE) {
+        avx2_strides(x, whole, offset, STRIDE, pivot, centre, sums, tables);
     } else {
         avx2_strides(x, whole, 0, 0, pivot, centre, sums, tables);
         counted = 0;

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +11,31 @@ from numpy.typing import NDArray
 _Array = NDArray[Any]
 _SUM_TOLERANCE = 1e-2  # of probabilities in half precision
 _LEAST = float(np.finfo(np.float64).eps)  # a probability, for its logarithm
+_MOST_CLASSES = 200  # that have tables
+
+
+class Judged(NamedTuple):
+    """What predictions are worth. figures: by name. tables: of classes, as tables_of_classes() gives them."""
+
+    figures: dict[str, float]
+    tables: dict[str, dict[str, list[Any]]]
+
+
+def results(labels: _Array, outputs: _Array, weights: _Array | None = None, **known: bool) -> dict[str, float]:
+    """The figures alone of what judge() finds."""
+    return judge(labels, outputs, weights, **known).figures
 
 
 @np.errstate(all="ignore")  # of numbers that are infinite or nearly so, the figures are so, too
-def results(
+def judge(
     labels: _Array,
     outputs: _Array,
     weights: _Array | None = None,
     *,
     are_scores: bool = False,
     are_values: bool = False,
-) -> dict[str, float]:
-    """The figures of a model's outputs by name, told from what they look like; empty where that tells nothing.
+) -> Judged:
+    """What a model's outputs are worth, told from what they look like; empty where that tells nothing.
 
     Classes are told by whole labels, one a row, beside two or more outputs a row; by labels of a single 1 beside as
     many outputs; or by labels of 0 and 1 beside one output. Rows whose label is none of the classes, such as padding,
@@ -33,41 +47,71 @@ def results(
     """
     labels, outputs = _column(labels), _column(outputs)
     if not labels.ndim or labels.shape[:1] != outputs.shape[:1] or not outputs.size or outputs.dtype.kind in "OSUMmc":
-        return {}
+        return Judged({}, {})
     if outputs.dtype.kind != "f" or outputs.dtype.itemsize < 4:  # bfloat16 is of no kind that numpy knows
         outputs = outputs.astype(np.float32)
     if labels.dtype.kind not in "biuf" or np.isnan(outputs).any() or np.isnan(labels).any():
-        return {}
+        return Judged({}, {})
     weights = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
     if are_values and labels.shape == outputs.shape and weights.sum() > 0:
-        return results_of_values(labels, outputs, weights)
+        return Judged(results_of_values(labels, outputs, weights), {})
     if outputs.ndim == 2 and labels.shape == outputs.shape and _are_one_hot(labels):
         labels = labels.argmax(axis=1)
     if outputs.ndim == 2 and labels.ndim == 1:
-        return _of_many(labels, outputs, weights, are_scores) if are_whole(labels) else {}
+        return _of_many(labels, outputs, weights, are_scores) if are_whole(labels) else Judged({}, {})
     if labels.shape != outputs.shape or not weights.sum() > 0:
-        return {}
+        return Judged({}, {})
     if ((labels == 0) | (labels == 1)).all():
-        return _of_two(labels.astype(np.int64), outputs, weights, are_scores) if labels.ndim == 1 else {}
-    return results_of_values(labels, outputs, weights)
+        return _of_two(labels.astype(np.int64), outputs, weights, are_scores) if labels.ndim == 1 else Judged({}, {})
+    return Judged(results_of_values(labels, outputs, weights), {})
 
 
-def results_of_classes(
+def judge_classes(
     labels: _Array, said: _Array, weights: _Array, likelihood: _Array | None = None, is_binary: bool = False
-) -> dict[str, float]:
-    """Accuracy, F1 and log loss of predicted classes.
+) -> Judged:
+    """Accuracy, F1 and log loss of predicted classes, and their tables.
 
     labels, said: whole numbers from 0 on, shape (n,). likelihood: the probability that was given to the right class;
     None where there is none, and then no log loss. F1 is that of class 1 of two, else the mean over the classes that
     occur.
     """
-    found = {
+    figures = {
         "accuracy": float(np.average(said == labels, weights=weights)),
         "f1": _f1(labels, said, weights, is_binary),
     }
     if likelihood is not None:
-        found["log_loss"] = float(np.average(-np.log(np.maximum(likelihood, _LEAST)), weights=weights))
-    return found
+        figures["log_loss"] = float(np.average(-np.log(np.maximum(likelihood, _LEAST)), weights=weights))
+    count = max(int(labels.max()), int(said.max())) + 1
+    if count > _MOST_CLASSES:
+        return Judged(figures, {})
+    matrix = np.bincount(labels * count + said, weights, count * count).reshape(count, count)
+    return Judged(figures, tables_of_classes(matrix))
+
+
+def tables_of_classes(matrix: _Array, names: Sequence[object] | None = None) -> dict[str, dict[str, list[Any]]]:
+    """The tables "confusion" and "classes", the same of every framework, of how often which class was taken for which.
+
+    matrix: counts or sums of weights, shape (k, k), a row for each label and a column for each prediction. names: of
+    the k classes, default 0 to k - 1. "confusion" has the columns label, prediction and count, a row for each pair that
+    occurs; "classes" has label, count, precision, recall and f1, a row for each class that occurs.
+    """
+    known = list(range(len(matrix))) if names is None else list(names)
+    asked, said, right = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
+    rows, columns = np.nonzero(matrix)
+    used = np.flatnonzero(asked + said)
+    each = {"precision": _share(right, said), "recall": _share(right, asked), "f1": _share(2 * right, asked + said)}
+    return {
+        "confusion": {
+            "label": [known[place] for place in rows],
+            "prediction": [known[place] for place in columns],
+            "count": _counts(matrix[rows, columns]),
+        },
+        "classes": {
+            "label": [known[place] for place in used],
+            "count": _counts(asked[used]),
+            **{name: values[used].tolist() for name, values in each.items()},
+        },
+    }
 
 
 def results_of_values(labels: _Array, said: _Array, weights: _Array) -> dict[str, float]:
@@ -87,12 +131,12 @@ def are_whole(values: _Array) -> bool:
     return bool((np.floor(values) == values).all())
 
 
-def _of_many(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool) -> dict[str, float]:
+def _of_many(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool) -> Judged:
     counted = (labels >= 0) & (labels < outputs.shape[1])
     if not counted.all():
         labels, outputs, weights = labels[counted], outputs[counted], weights[counted]
     if not weights.sum() > 0:
-        return {}
+        return Judged({}, {})
     labels = labels.astype(np.int64)
     chosen = outputs[np.arange(len(labels)), labels].astype(np.float64)
     if are_scores or (outputs < 0).any() or (np.abs(outputs.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
@@ -100,16 +144,16 @@ def _of_many(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool)
         chosen = np.exp(chosen - largest[:, 0]) / np.exp(outputs - largest).sum(axis=1)
     else:
         chosen = np.maximum(chosen, np.finfo(outputs.dtype).eps)
-    return results_of_classes(labels, outputs.argmax(axis=1), weights, chosen, is_binary=outputs.shape[1] == 2)
+    return judge_classes(labels, outputs.argmax(axis=1), weights, chosen, is_binary=outputs.shape[1] == 2)
 
 
-def _of_two(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool) -> dict[str, float]:
+def _of_two(labels: _Array, outputs: _Array, weights: _Array, are_scores: bool) -> Judged:
     chances, least = outputs.astype(np.float64), np.finfo(outputs.dtype).eps
     if are_scores or (chances < 0).any() or (chances > 1).any():
         chances = np.exp(-np.logaddexp(0, -chances))
         least = _LEAST
     likelihood = np.maximum(np.where(labels == 1, chances, 1 - chances), least)
-    return results_of_classes(labels, (chances >= 0.5).astype(np.int64), weights, likelihood, is_binary=True)
+    return judge_classes(labels, (chances >= 0.5).astype(np.int64), weights, likelihood, is_binary=True)
 
 
 def _f1(labels: _Array, said: _Array, weights: _Array, is_binary: bool) -> float:
@@ -117,8 +161,19 @@ def _f1(labels: _Array, said: _Array, weights: _Array, is_binary: bool) -> float
     is_right = labels == said
     right = np.bincount(labels[is_right], weights[is_right], count)
     both = np.bincount(labels, weights, count) + np.bincount(said, weights, count)
-    scores = 2 * right / np.where(both, both, 1)
+    scores = _share(2 * right, both)
     return float(scores[1] if is_binary else scores[both > 0].mean())
+
+
+def _share(part: _Array, whole: _Array) -> _Array:
+    """0 where there is nothing."""
+    shares: _Array = part / np.where(whole > 0, whole, 1)
+    return shares
+
+
+def _counts(values: _Array) -> list[Any]:
+    found: list[Any] = (values.astype(np.int64) if are_whole(values) else values).tolist()
+    return found
 
 
 def _are_one_hot(labels: _Array) -> bool:

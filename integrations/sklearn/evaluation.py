@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barograph.predictions import prediction_table
+from barograph.results import tables_of_classes
 
 MOST_ROWS = 1_000_000  # of a split; a sort of more takes the time of a fit
 _MOST_CLASSES = 200
@@ -148,8 +149,9 @@ def _add_confusion(
         figures[f"{name}_macro"] = float(each.mean())
         if names is not None and len(names) == 2 and known[-1] == names[1]:
             figures[name] = float(each[-1])
-    tables["confusion"] = {"label": known.tolist()}
-    tables["confusion"] |= {f"predicted {name}": matrix[:, place].tolist() for place, name in enumerate(known)}
+    if names is not None and len(names) > 2:
+        figures["f1"] = figures["f1_macro"]  # by the name that it has in every framework
+    tables |= tables_of_classes(matrix, known.tolist())
 
 
 def _add_chances(figures: dict[str, float], tables: dict[str, Any], codes: Any, chances: NDArray[Any]) -> None:

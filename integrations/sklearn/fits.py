@@ -6,6 +6,7 @@ kind are described in full, of the others only the numbers are kept.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -147,13 +148,12 @@ def _measure(recorder: Recorder, call: Call, fitted: Fitted) -> None:
     if y is None or not hasattr(call.estimator, "predict"):
         return
     outputs, tried = None, None
+    wished, facts = options.training_score, (is_regression(call.estimator), classes_of(call.estimator))
+    leave_out = functools.partial(recorder.leave_out, "train")
     with recorder.attempting("training_score"):
-        outputs = requests.training_outputs(call.estimator, X, call.seconds, options.training_score)
-    has_chances = outputs is not None and (outputs.probabilities is not None or is_regression(call.estimator))
-    if options.training_score is None and not has_chances:
-        recorder.leave_out("train")
+        if wished or facts[0] or (facts[1] is not None and shape_of(y)[1] in (None, 1)):
+            outputs = requests.training_outputs(call.estimator, X, call.seconds, wished, leave_out)
     if outputs is not None:
-        facts = is_regression(call.estimator), classes_of(call.estimator)
         compare(recorder, options, fitted, "train", y, outputs, *facts)
     if options.learning_curve:
         with recorder.attempting("learning_curve"):

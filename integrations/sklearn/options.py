@@ -11,15 +11,13 @@ from barograph.arguments import check_count, check_shares
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """log_model: whether to keep fitted models as artifacts; None where they are small (models.py).
-
-    candidates: those of a search as "rows" of a table, or also as "runs" of their own. log_predictions: rows of each
-    scored split that are kept with label, prediction and score. training_score: predict the training data after a fit
-    and score it; None does so where that costs at most a tenth of the fit, and little, and then also asks a classifier
-    that is scored for probabilities; False predicts nothing. permutation_importance: times that each feature is
-    shuffled when a split is scored. learning_curve: shares of the training data, such as (0.1, 0.3), to cross-validate
-    copies on after a fit, for the scores over the amount of data. Raises TypeError or ValueError for a value that is
-    none of these.
+    """log_model: whether to keep fitted models as artifacts; None where they are small (models.py). candidates: those
+    of a search as "rows" of a table, or also as "runs" of their own. log_predictions: rows of each scored split that
+    are kept with label, prediction and score. training_score: predict the training data after a fit and score it, and
+    ask a classifier that is scored for probabilities; None does so where that costs at most a tenth of the fit, and
+    little; False predicts nothing. permutation_importance: times that each feature is shuffled when a split is scored.
+    learning_curve: shares of the training data, such as (0.1, 0.3), to cross-validate copies on after a fit, for the
+    scores over the amount of data. Raises TypeError or ValueError for a value that is none of these.
     """
 
     log_model: bool | None = None

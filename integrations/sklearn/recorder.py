@@ -32,7 +32,8 @@ from barograph.tensors.schedule import Schedule
 MOST_EVENTS = 100  # of one kind; the rest is only counted
 _FIRST_LOOKS = 20  # calls of partial_fit
 _PREDICTIONS = 32  # results that are remembered, to know what a metric is about
-_NO_TIME = "predicting or comparing once more would take too much beside the fit"
+NO_TIME = "predicting once more would take too much beside the fit; training_score=True asks all the same"
+NO_BUDGET = "comparing predictions with the truth has taken its share of the run's overhead budget"
 _GRACE_S = 0.5  # that comparing predictions with the truth may cost in any run
 _DATA_SETS = 32  # that are described; folds of a loop of the user's own come without end
 
@@ -105,7 +106,7 @@ class Recorder:
         self._looks: dict[str | None, _Looks] = {}  # by label
         self.loops: dict[int, Keepsake] = {}
         self.has_rows = False  # of predictions
-        self._left_out: set[str] = set()  # the splits of which some figures are missing for want of time
+        self._left_out: set[tuple[str, str]] = set()  # what is missing for want of time: splits, and why
         self._began_s, self._comparing_s = time.perf_counter(), 0.0
         self._told: int | None = None  # id of the exception that was recorded last
         self.latest = Fitted(None, 0, Splits(None, None))
@@ -154,11 +155,11 @@ class Recorder:
         """Whether what comparisons with the truth have cost so far is next to nothing, or within the run's budget."""
         return self._comparing_s < max(_GRACE_S, self.run.overhead_budget * (time.perf_counter() - self._began_s))
 
-    def leave_out(self, split: str) -> None:
-        """There was no time to ask for some figures of a split; said once, so that none of them is missed later."""
-        if split not in self._left_out:
-            self._left_out.add(split)
-            self.run.event("results_left_out", dataset=split, reason=_NO_TIME)
+    def leave_out(self, split: str, reason: str = NO_TIME) -> None:
+        """There was no time for some figures of a split; said once, so that none of them is missed later."""
+        if (split, reason) not in self._left_out:
+            self._left_out.add((split, reason))
+            self.run.event("results_left_out", dataset=split, reason=reason)
 
     @contextlib.contextmanager
     def comparing(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,13 @@ def on_our_own() -> Iterator[None]:
         yield
 
 
-def training_outputs(estimator: Any, X: Any, fit_s: float, wished: bool | None) -> Outputs | None:
-    """What a fitted estimator makes of the data it was fitted on, if that was asked for or is next to free."""
+def training_outputs(
+    estimator: Any, X: Any, fit_s: float, wished: bool | None, leave_out: Callable[[], object]
+) -> Outputs | None:
+    """What a fitted estimator makes of the data it was fitted on, if that was asked for or is next to free.
+
+    leave_out: called where only time is wanting.
+    """
     rows = shape_of(X)[0]
     if wished is False or not rows or rows > MOST_ROWS or not hasattr(estimator, "predict"):
         return None
@@ -51,32 +56,39 @@ def training_outputs(estimator: Any, X: Any, fit_s: float, wished: bool | None) 
         with on_our_own():
             chances = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
             return Outputs(estimator.predict(X), chances)
-    allowed_s = _allowed_s(fit_s)
-    if fit_s < _SHORTEST_FIT_S or not hasattr(X, "shape") or not _is_quick(estimator, allowed_s):
+    if not hasattr(X, "shape") or not _is_quick(estimator):
         return None
-    start = time.perf_counter()
+    allowed_s, start = _allowed_s(estimator, fit_s), time.perf_counter()
     with on_our_own():
-        said = _predict_within(estimator, X, rows, allowed_s)
+        said = _predict_within(estimator, X, rows, allowed_s) if allowed_s else None
     if said is None:
+        leave_out()
         return None
     took_s = time.perf_counter() - start
-    return Outputs(said, chances_for(estimator, X, 2 * took_s, fit_s))  # twice: the other half is spent
+    return Outputs(said, chances_for(estimator, X, 2 * took_s, fit_s, None, leave_out))  # twice: half of it is spent
 
 
-def chances_for(estimator: Any, X: Any, likely_s: float, fit_s: float) -> Any:
-    """How likely a fitted classifier finds each class, where asking is next to free; else None.
+def chances_for(
+    estimator: Any, X: Any, likely_s: float, fit_s: float, wished: bool | None, leave_out: Callable[[], object]
+) -> Any:
+    """How likely a fitted classifier finds each class, where that was asked for or is next to free; else None.
 
     likely_s: that asking may take.
     """
-    allowed_s = _allowed_s(fit_s)
-    if fit_s < _SHORTEST_FIT_S or likely_s > allowed_s or not _is_quick(estimator, allowed_s):
+    if wished is False or not hasattr(estimator, "predict_proba") or not (wished or _is_quick(estimator)):
+        return None
+    if not wished and likely_s > _allowed_s(estimator, fit_s):
+        leave_out()
         return None
     with on_our_own():
-        return estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+        return estimator.predict_proba(X)
 
 
-def _allowed_s(fit_s: float) -> float:
-    return min(_SHARE_OF_FIT * fit_s, max(_CHEAP_S, _SHARE_OF_LONG_FIT * fit_s))
+def _allowed_s(estimator: Any, fit_s: float) -> float:
+    """What a prediction may take; 0 where every one takes too long."""
+    model = learner(fitted_attributes(estimator).get("best_estimator_", estimator))
+    allowed_s = min(_SHARE_OF_FIT * fit_s, max(_CHEAP_S, _SHARE_OF_LONG_FIT * fit_s))
+    return allowed_s if fit_s >= _SHORTEST_FIT_S and len(_members(model)) * _TREE_S < allowed_s else 0.0
 
 
 def _predict_within(estimator: Any, X: Any, rows: int, allowed_s: float) -> Any:
@@ -99,17 +111,20 @@ def _piece(X: Any, begin: int, end: int) -> Any:
     return X.iloc[begin:end] if hasattr(X, "iloc") else X[begin:end]
 
 
-def _is_quick(estimator: Any, allowed_s: float) -> bool:
+def _is_quick(estimator: Any) -> bool:
+    """Whether its kind is, however large it has become."""
     model = fitted_attributes(estimator).get("best_estimator_", estimator)
     last = learner(model)
     parts = [part for part in _all_parts(model) if part is not last]
-    members = np.ravel(np.asarray(getattr(last, "estimators_", ()), dtype=object))
     return (
         _room(last) in _QUICK
-        and len(members) * _TREE_S < allowed_s
-        and all(is_tree(member) for member in members[:1])
+        and all(is_tree(member) for member in _members(last)[:1])
         and all(_room(part) in _HARMLESS and not hasattr(part, "func") for part in parts)
     )
+
+
+def _members(model: Any) -> Any:
+    return np.ravel(np.asarray(getattr(model, "estimators_", ()), dtype=object))
 
 
 def _room(estimator: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from barograph.integrations.sklearn.estimators import changed_parameters, classe
 from barograph.integrations.sklearn.evaluation import Outputs, evaluate, rows_of
 from barograph.integrations.sklearn.metrics import Measured
 from barograph.integrations.sklearn.options import Options
-from barograph.integrations.sklearn.recorder import MOST_EVENTS, Fitted, Made, Recorder
+from barograph.integrations.sklearn.recorder import MOST_EVENTS, NO_BUDGET, Fitted, Made, Recorder
 from barograph.integrations.sklearn.searches import cross_validation
 from barograph.integrations.sklearn.splits import identify
 
@@ -42,12 +43,11 @@ def _scored(recorder: Recorder, call: Call, fitted: Fitted, result: Any) -> None
         return
     estimator, made = call.estimator, call.answers.made if call.answers is not None else {}
     outputs, classes = Outputs.of(made), classes_of(estimator)
-    if classes is not None and outputs.probabilities is None and call.options.training_score is not False:
+    if classes is not None and outputs.probabilities is None:
+        wished, leave_out = call.options.training_score, functools.partial(recorder.leave_out, split)
         with recorder.attempting("probabilities"):
-            chances = requests.chances_for(estimator, X, call.seconds, fitted.fit_s)
+            chances = requests.chances_for(estimator, X, call.seconds, fitted.fit_s, wished, leave_out)
             outputs = outputs._replace(probabilities=chances)
-        if outputs.probabilities is None:
-            recorder.leave_out(split)
     compare(recorder, call.options, fitted, split, y, outputs, is_regression(estimator), classes)
     table = None
     if repeats := call.options.permutation_importance:
@@ -98,7 +98,7 @@ def compare(
 ) -> None:
     """Write what a prediction is worth: figures each time, curves the first time, rows if they were asked for."""
     if not recorder.can_afford_comparison():
-        recorder.leave_out(split)
+        recorder.leave_out(split, NO_BUDGET)
         return
     run, step = recorder.run, fitted.step
     with recorder.comparing():

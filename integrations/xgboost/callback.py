@@ -14,7 +14,7 @@ from xgboost.callback import TrainingCallback
 from barograph.arguments import check_count, check_shares
 from barograph.attachment import Attachment
 from barograph.guard import guarded
-from barograph.integrations.xgboost import keeping
+from barograph.integrations.xgboost import keeping, results
 from barograph.integrations.xgboost.call import Call, find_call
 from barograph.integrations.xgboost.contributions import Contributions
 from barograph.integrations.xgboost.dump import tree_table
@@ -29,7 +29,6 @@ from barograph.integrations.xgboost.model import (
     regularization,
 )
 from barograph.integrations.xgboost.predicting import PredictedRows
-from barograph.integrations.xgboost.results import affordable_results
 from barograph.integrations.xgboost.rounds import History, Rounds
 from barograph.integrations.xgboost.stopping import early_stoppings, rules
 from barograph.integrations.xgboost.watching import Watch
@@ -37,6 +36,8 @@ from barograph.run import Run
 
 if TYPE_CHECKING:
     from barograph.reading import RunView
+
+_NO_TIME = "predicting it once more would take too much beside the training; results=True asks all the same"
 
 
 class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does not follow the framework's imports
@@ -48,8 +49,10 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     returns it, as the artifact "model"; default where it is small beside the training (models.py). log_predictions: of
     so many fixed rows of the last evaluation set keep label, prediction and score, evaluation by evaluation
     (predicting.py). log_shap: of so many rows keep SHAP values, over the rounds (contributions.py). log_trees: so many
-    first trees are kept node by node (dump.py). learning_curve: shares of the training rows, such as (0.1, 0.3), to
-    train on once more afterwards, for the scores over the amount of data (learning.py); as long as the training waits.
+    first trees are kept node by node (dump.py). results: whether to find the usual figures of every set, such as
+    accuracy or MAE, at the end; default where that costs next to nothing (results.py). learning_curve: shares of the
+    training rows, such as (0.1, 0.3), to train on once more afterwards, for the scores over the amount of data
+    (learning.py); as long as the training waits.
     init_arguments: of `barograph.init`, for a run that is made.
 
     The step is the round, counted from 0 as XGBoost does; a model that is trained further goes on with its own count.
@@ -67,6 +70,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         log_predictions: int = 0,
         log_shap: int = 0,
         log_trees: int = 0,
+        results: bool | None = None,
         learning_curve: Sequence[float] = (),
         **init_arguments: Any,
     ) -> None:
@@ -82,6 +86,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         self.log_predictions = log_predictions
         self.log_shap = log_shap
         self.log_trees = log_trees
+        self.results = results
         self.learning_curve = learning_curve
         self._attachment = Attachment(run, **init_arguments)
         self._fit: _Fit | None = None
@@ -242,13 +247,21 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     @guarded
     def _record_results(self, fit: _Fit, model: Any) -> None:
         """Record the usual figures of every set, if XGBoost's own metrics do not tell them."""
-        if collective.is_distributed() or hasattr(model, "cvfolds"):
+        if self.results is False or collective.is_distributed() or hasattr(model, "cvfolds"):
             return
-        sets = fit.call.evaluated or [(fit.call.training_name, fit.call.training)]
         is_whole = model.num_boosted_rounds() == fit.first_round + fit.recorded
-        found = affordable_results(model, sets, fit.objective, fit.took_s, is_whole)
         told = {f"{data}/{metric}" for data, metrics in fit.history.items() for metric in metrics}
-        fit.run.log({key: figure for key, figure in found.items() if key not in told}, fit.end_step)
+        for name, data in fit.call.evaluated or [(fit.call.training_name, fit.call.training)]:
+            if data is None or fit.objective is None or not results.are_told(fit.objective, data):
+                continue
+            if not self.results and not results.is_affordable(model, data, fit.took_s, is_whole):
+                fit.run.event("results_left_out", dataset=name, reason=_NO_TIME)
+                continue
+            found = results.judge(model, data, fit.objective)
+            figures = {f"{name}/{figure}": one for figure, one in found.figures.items()}
+            fit.run.log({key: one for key, one in figures.items() if key not in told}, fit.end_step)
+            for table, columns in found.tables.items():
+                fit.run.log_table(f"{name}/{table}", columns, fit.end_step)
 
     @guarded
     def _record_learning_curve(self, fit: _Fit) -> None:

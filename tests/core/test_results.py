@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from barograph.results import results
+from barograph.results import judge, results, tables_of_classes
 
 metrics = pytest.importorskip("sklearn.metrics")
 ROWS = 200
@@ -78,6 +78,27 @@ def test_what_the_framework_knows_goes_before_what_labels_look_like() -> None:
     right = np.array([0.0, 1.0, 1.0])
     assert set(results(right, right)) == {"accuracy", "f1", "log_loss"}
     assert results(right, right, are_values=True) == {"mae": 0.0, "mse": 0.0, "r2": 1.0}
+
+
+def test_tables_of_classes_are_those_of_scikit_learn() -> None:
+    """A row for each pair and for each class that occurs, under the names that are given."""
+    right, said = np.array([0, 0, 2, 3, 3, 3]), np.array([0, 2, 2, 3, 0, 3])
+    found = judge(right, np.eye(5)[said] * 9, are_scores=True).tables
+    assert found["confusion"] == {"label": [0, 0, 2, 3, 3], "prediction": [0, 2, 2, 0, 3], "count": [1, 1, 1, 1, 2]}
+    precision, recall, f1, count = metrics.precision_recall_fscore_support(right, said)
+    assert found["classes"].pop("label") == [0, 2, 3]
+    assert found["classes"].pop("count") == count.tolist()
+    expected = {"precision": precision, "recall": recall, "f1": f1}
+    assert {name: pytest.approx(one.tolist()) for name, one in expected.items()} == found["classes"]
+    named = tables_of_classes(np.array([[2, 0], [1, 0]]), ["sun", "rain"])
+    assert named["confusion"] == {"label": ["sun", "rain"], "prediction": ["sun", "sun"], "count": [2, 1]}
+    assert named["classes"]["recall"] == [1.0, 0.0]
+
+
+def test_values_and_very_many_classes_have_no_tables() -> None:
+    """There would be more cells than anybody reads."""
+    assert judge(draw(ROWS), draw(ROWS)).tables == {}
+    assert judge(np.arange(300), np.eye(300)).tables == {}
 
 
 def test_rows_of_no_class_do_not_count() -> None:

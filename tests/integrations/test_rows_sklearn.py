@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import barograph
-from barograph.integrations.sklearn import autolog
+from barograph.integrations.sklearn import autolog, requests
 from barograph.integrations.sklearn.evaluation import Outputs, evaluate
 from barograph.reading import RunView
 
@@ -186,8 +186,10 @@ def test_a_report_of_classes_is_kept(wine: Any, as_dict: bool) -> None:
     assert rows["f1-score"][rows["label"].index("accuracy")] == told[0]["accuracy"]
 
 
-def test_a_classifier_that_is_scored_has_a_log_loss_where_that_is_next_to_free() -> None:
+def test_a_classifier_that_is_scored_has_a_log_loss_where_that_is_next_to_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though its score asks for no probabilities: of a fit that took long enough, and unless nothing may be asked."""
+    monkeypatch.setattr(requests, "_SHARE_OF_FIT", 1e9)
+    monkeypatch.setattr(requests, "_CHEAP_S", 1e9)
     X, y = load_digits(return_X_y=True)
     model = LogisticRegression(max_iter=100)
     for asked in (None, False):

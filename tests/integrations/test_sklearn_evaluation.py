@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import calibration_curve
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_iris
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import barograph
-from barograph.integrations.sklearn import autolog, recorder
+from barograph.integrations.sklearn import autolog, recorder, requests
 from barograph.integrations.sklearn.evaluation import Outputs, evaluate
 from barograph.reading import RunView
 
@@ -89,7 +89,8 @@ def test_curves_and_matrices_come_without_being_asked_for(data: Any) -> None:
     view = autologged(lambda: model.fit(X, y).score(X_test, y_test), training_score=False)
     confusion = table(view, "test/confusion")
     expected = metrics.confusion_matrix(y_test, model.predict(X_test))
-    assert [confusion["predicted 0"], confusion["predicted 1"]] == expected.T.tolist()
+    pairs = zip(confusion["label"], confusion["prediction"], confusion["count"], strict=True)
+    assert {(label, said): count for label, said, count in pairs} == dict(np.ndenumerate(expected))
     chance = model.predict_proba(X_test)[:, 1]
     fpr, tpr, _ = metrics.roc_curve(y_test, chance, drop_intermediate=False)
     roc = table(view, "test/roc")
@@ -150,13 +151,11 @@ def test_names_of_classes_are_kept() -> None:
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     model = DecisionTreeClassifier(max_depth=1, random_state=0)
     view = autologged(lambda: model.fit(X, names).score(X[:100], names[:100]), training_score=False)
-    assert table(view, "train/confusion" if view.tables("train/confusion") else "test/confusion")["label"] == [
-        "setosa",
-        "versicolor",
-    ]
+    classes = table(view, "test/classes")
+    assert (classes["label"], classes["count"]) == (["setosa", "versicolor"], [50, 50])
     said = model.predict(X[:100])
-    key = next(key for key in view.metrics() if key.endswith("/f1_macro"))
-    assert value(view, key) == pytest.approx(metrics.f1_score(names[:100], said, average="macro"))
+    expected = metrics.f1_score(names[:100], said, average="macro")
+    assert value(view, "test/f1") == value(view, "test/f1_macro") == pytest.approx(expected)
 
 
 def test_weighted_scores_bring_nothing_else(data: Any) -> None:
@@ -206,6 +205,7 @@ def test_figures_are_made_no_longer_than_they_are_cheap(data: Any, monkeypatch: 
     view = barograph.open().run(run.id)
     assert len(view.metric("test/score").values) == 5
     assert len(view.metric("test/f1").values) == 1
+    assert "overhead budget" in view.events("results_left_out")[-1].data["reason"]
 
 
 def test_the_same_few_rows_are_kept_of_every_evaluation(data: Any) -> None:
@@ -277,6 +277,57 @@ def test_a_prediction_that_may_be_dear_is_not_made(data: Any) -> None:
     X, _, y, _ = data
     view = autologged(lambda: KNeighborsClassifier().fit(X, y))
     assert "train/accuracy" not in view.metrics()
+
+
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No prediction is cheap."""
+    monkeypatch.setattr(requests, "_SHARE_OF_FIT", 0.0)
+
+
+@pytest.mark.usefixtures("no_time")
+def test_figures_that_there_was_no_time_for_are_said_once_with_what_to_ask_for(data: Any) -> None:
+    """Of each split; and asked for they are there."""
+    X, X_test, y, y_test = data
+    model = DecisionTreeClassifier(random_state=0)
+    view = autologged(lambda: [model.fit(X, y).score(X_test, y_test) for _ in range(2)])
+    left_out = [one.data for one in view.events("results_left_out")]
+    assert [one["dataset"] for one in left_out] == ["train", "test"]
+    assert all("training_score=True" in one["reason"] for one in left_out)
+    assert not {"train/accuracy", "test/log_loss"} & set(view.metrics())
+    asked = autologged(lambda: model.fit(X, y).score(X_test, y_test), training_score=True)
+    assert {"train/accuracy", "train/log_loss", "test/log_loss"} <= set(asked.metrics())
+    assert not asked.events("results_left_out")
+
+
+@pytest.mark.usefixtures("no_time")
+@pytest.mark.parametrize(
+    "model",
+    [
+        KNeighborsClassifier(),
+        RidgeClassifier(),
+        KMeans(2, n_init=1),
+        IsolationForest(n_estimators=3),
+        StandardScaler(),
+        DecisionTreeClassifier(),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_figures_that_nobody_would_have_made_are_not_left_out(data: Any, model: Any) -> None:
+    """Those that are dear by nature, models without probabilities, without classes, and several labels a row."""
+    X, X_test, y, y_test = data
+    several = isinstance(model, DecisionTreeClassifier)
+    truth, test_truth = (np.column_stack([one, 1 - one]) if several else one for one in (y, y_test))
+
+    def do() -> None:
+        model.fit(X, truth)
+        if hasattr(model, "score"):
+            model.score(X_test, test_truth)
+
+    left_out = [one.data["dataset"] for one in autologged(do).events("results_left_out")]
+    assert left_out == (
+        ["train"] if isinstance(model, RidgeClassifier) else []
+    )  # which has no probabilities, but classes
 
 
 def test_training_scores_leave_the_random_state_alone(data: Any) -> None:

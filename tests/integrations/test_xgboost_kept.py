@@ -6,13 +6,22 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
-from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, mean_squared_error, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    mean_squared_error,
+    precision_recall_fscore_support,
+    r2_score,
+)
 from xgboost.callback import EarlyStopping, TrainingCallback
 
 import barograph
 from barograph.integrations.xgboost import BarographCallback, contributions, predicting, results
 
-from .recorded import only_run
+from .recorded import only_run, table
 
 PARAMS: dict[str, Any] = {"max_depth": 3, "nthread": 1, "seed": 1}
 SPLIT = 300
@@ -235,10 +244,44 @@ def test_labels_that_are_shares_are_no_classes() -> None:
 
 
 def test_results_that_would_cost_time_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The share of the training's time is what decides."""
+    """It is said of which sets, and what to ask for."""
     monkeypatch.setattr(results, "_SHARE", 0.0)
-    train(BarographCallback())
-    assert "valid/mae" not in only_run().metrics()
+    train(BarographCallback(name="unasked"))
+    view = barograph.open().run("unasked")
+    assert "valid/mae" not in view.metrics()
+    assert [one.data["dataset"] for one in view.events("results_left_out")] == ["train", "valid"]
+    assert "results=True" in view.events("results_left_out")[0].data["reason"]
+    for wished in (True, False):
+        train(BarographCallback(name=str(wished), results=wished))
+        asked = barograph.open().run(str(wished))
+        assert ("valid/mae" in asked.metrics()) == wished
+        assert not asked.events("results_left_out")
+
+
+def test_sets_that_have_no_results_are_not_left_out_for_want_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a ranking, or of an objective of the user's."""
+    monkeypatch.setattr(results, "_SHARE", 0.0)
+    train(BarographCallback(), classes=2, objective="rank:pairwise")
+    assert not only_run().events("results_left_out")
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_classes_have_tables_as_in_every_framework() -> None:
+    """How often which was taken for which, and what each is worth; rows count by their weights."""
+    inputs, labels = draw(3)
+    weights = np.where(labels == 0, 2.0, 1.0)
+    data = xgboost.DMatrix(inputs, labels, weight=weights)
+    params = {**PARAMS, "objective": "multi:softprob", "num_class": 3}
+    booster = xgboost.train(params, data, 3, evals=[(data, "all")], verbose_eval=False, callbacks=[BarographCallback()])
+    said = booster.predict(data).argmax(axis=1)
+    pairs = table(only_run(), "all/confusion")
+    matrix = np.zeros((3, 3))
+    matrix[pairs["label"], pairs["prediction"]] = pairs["count"]
+    assert (matrix == confusion_matrix(labels, said, sample_weight=weights)).all()
+    classes = table(only_run(), "all/classes")
+    expected = precision_recall_fscore_support(labels, said, sample_weight=weights)
+    for name, values in zip(("precision", "recall", "f1", "count"), expected, strict=True):
+        assert classes[name] == pytest.approx(values.tolist()), name
 
 
 # -- predictions -----------------------------------------------------------------------------------------------------

@@ -139,14 +139,15 @@ def _partings(before: RunView, after: RunView, verdict: Verdict) -> Iterator[tup
     """For each metric that parts: step, when it was written, and how."""
     points = keys_compared = 0
     unfinished = before.status != after.status
-    left_out = {str(event.data.get("dataset")) for view in (before, after) for event in view.events("results_left_out")}
+    events = [event for view in (before, after) for event in view.events("results_left_out")]
+    left_out = tuple(f"{event.data.get('dataset')}/" for event in events)
     for key in sorted({*before.metrics(), *after.metrics()}):
         if is_measured(key):
             continue
         keys_compared += 1
         for rank in before.ranks:
             one, other = _points(before, key, rank), _points(after, key, rank)
-            if is_inside(key) or (key.partition("/")[0] in left_out and is_telling(key)):  # as far as time allowed
+            if is_inside(key) or (key.startswith(left_out) and is_telling(key)):  # as far as time allowed
                 one, other = _at_common_steps(one, other)
             points += min(len(one), len(other))
             parting = _parting(key, rank, one, other)

@@ -86,6 +86,8 @@ def test_figures_that_one_run_had_no_time_for_are_no_difference(store: Path) -> 
     assert judge(run({"train/f1": 0.5, "val/f1": 0.25}, "train"), full).kind == "identical"
     assert judge(full, run({"train/f1": 0.75, "val/f1": 0.25}, "train")).kind == "differs"
     assert judge(full, run({"train/f1": 0.5, "train/log_loss": 1.0}, "train")).kind == "differs"
+    assert judge(run({"a/b/f1": 0.5, "a/loss": 1.0}), run({"a/loss": 1.0}, "a/b")).kind == "identical"
+    assert judge(run({"a/b/f1": 0.5, "a/loss": 1.0}), run({"a/b/f1": 0.5}, "a/b")).kind == "differs"
 
 
 def test_runs_that_ended_otherwise_are_not_comparable(store: Path) -> None:

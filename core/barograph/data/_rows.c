@@ -40,6 +40,16 @@ static inline uint64_t word_at(const char *address)
     return word;
 }
 
+static inline uint64_t half_word_at(const char *address)
+{
+    uint32_t word;
+    memcpy(&word, address, 4);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap32(word);
+#endif
+    return word;
+}
+
 static inline uint64_t last_word(const char *address, int64_t bytes)
 {
     char padded[8] = {0};
@@ -78,7 +88,7 @@ static void add_narrow(uint64_t *sums, const char *address, int64_t rows, int64_
             sums[i] += fold(word_at(address + i * stride) ^ key, multiplier);
     else if (bytes == 4)
         for (int64_t i = 0; i < rows; i++)
-            sums[i] += fold(last_word(address + i * stride, 4) ^ key, multiplier);
+            sums[i] += fold(half_word_at(address + i * stride) ^ key, multiplier);
     else
         for (int64_t i = 0; i < rows; i++)
             sums[i] += fold(last_word(address + i * stride, bytes) ^ key, multiplier);
@@ -174,6 +184,16 @@ static PyObject *add_sparse(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+typedef struct { uint64_t first, second; } Totals;
+
+static inline uint64_t taken(uint64_t sum, Totals *totals)
+{
+    const uint64_t hash = finished(sum);
+    totals->first += hash;
+    totals->second += hash * hash;
+    return hash;
+}
+
 static PyObject *finish(PyObject *module, PyObject *args)
 {
     unsigned long long sums;
@@ -185,17 +205,85 @@ static PyObject *finish(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "address or rows is out of range");
         return NULL;
     }
-    uint64_t *hashes = (uint64_t *)(uintptr_t)sums, first = 0, second = 0;
+    uint64_t *hashes = (uint64_t *)(uintptr_t)sums;
+    Totals totals = {0, 0};
     PyThreadState *state = rows * 8 < KEEP_GIL_BELOW ? NULL : PyEval_SaveThread();
-    for (int64_t i = 0; i < rows; i++) {
-        const uint64_t hash = finished(hashes[i]);
-        hashes[i] = hash;
-        first += hash;
-        second += hash * hash;
+    for (int64_t i = 0; i < rows; i++)
+        hashes[i] = taken(hashes[i], &totals);
+    if (state)
+        PyEval_RestoreThread(state);
+    return Py_BuildValue("(KK)", (unsigned long long)totals.first, (unsigned long long)totals.second);
+}
+
+static Totals hash_rows(uint64_t *hashes, const char *from, int64_t rows, int64_t stride, int64_t bytes, uint64_t first)
+{
+    const uint64_t key = (first + 1) * STEP, multiplier = MULTIPLIER + first * ODD_STEP;
+    Totals totals = {0, 0};
+    if (bytes == 4)
+        for (int64_t i = 0; i < rows; i++)
+            hashes[i] = taken(fold(half_word_at(from + i * stride) ^ key, multiplier), &totals);
+    else if (bytes == 8)
+        for (int64_t i = 0; i < rows; i++)
+            hashes[i] = taken(fold(word_at(from + i * stride) ^ key, multiplier), &totals);
+    else
+        for (int64_t i = 0; i < rows; i++)
+            hashes[i] = taken(hash_bytes(from + i * stride, bytes, first), &totals);
+    return totals;
+}
+
+static PyObject *hash_values(PyObject *module, PyObject *args)
+{
+    unsigned long long hashes, address, first;
+    long long rows, stride, bytes;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "KKLLLK", &hashes, &address, &rows, &stride, &bytes, &first))
+        return NULL;
+    if (rows < 0 || bytes < 0 || (rows && (!hashes || !address)) || (bytes && rows > INT64_MAX / bytes)) {
+        PyErr_SetString(PyExc_ValueError, "address, rows or bytes is out of range");
+        return NULL;
+    }
+    PyThreadState *state = rows * bytes < KEEP_GIL_BELOW ? NULL : PyEval_SaveThread();
+    const Totals totals =
+        hash_rows((uint64_t *)(uintptr_t)hashes, (const char *)(uintptr_t)address, rows, stride, bytes, first);
+    if (state)
+        PyEval_RestoreThread(state);
+    return Py_BuildValue("(KK)", (unsigned long long)totals.first, (unsigned long long)totals.second);
+}
+
+#define AT_ONCE 16   /* few are kept: most often one test tells that none of so many is */
+
+static PyObject *below(PyObject *module, PyObject *args)
+{
+    unsigned long long kept, hashes;
+    long long rows;
+    int bits;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "KKLi", &kept, &hashes, &rows, &bits))
+        return NULL;
+    if (rows < 0 || (rows && (!kept || !hashes)) || bits < 1 || bits > 63) {
+        PyErr_SetString(PyExc_ValueError, "address, rows or bits is out of range");
+        return NULL;
+    }
+    const uint64_t *from = (const uint64_t *)(uintptr_t)hashes;
+    uint64_t *into = (uint64_t *)(uintptr_t)kept;
+    int64_t count = 0;
+    PyThreadState *state = rows * 8 < KEEP_GIL_BELOW ? NULL : PyEval_SaveThread();
+    for (int64_t i = 0; i < rows; i += AT_ONCE) {
+        const int64_t stop = rows - i < AT_ONCE ? rows : i + AT_ONCE;
+        uint64_t any = 0;   /* its first bit is set if one of the upper parts is 0 */
+        if (stop - i == AT_ONCE)
+            for (int j = 0; j < AT_ONCE; j++)
+                any |= (from[i + j] >> bits) - 1;
+        else
+            any = ~any;
+        if (any >> 63)
+            for (int64_t j = i; j < stop; j++)
+                if (!(from[j] >> bits))
+                    into[count++] = from[j];
     }
     if (state)
         PyEval_RestoreThread(state);
-    return Py_BuildValue("(KK)", (unsigned long long)first, (unsigned long long)second);
+    return PyLong_FromLongLong(count);
 }
 
 static PyMethodDef methods[] = {
@@ -210,6 +298,10 @@ static PyMethodDef methods[] = {
      "starts: address of `rows` + 1 int64. columns, words: addresses of `stored` int64 and uint64."},
     {"finish", finish, METH_VARARGS,
      "finish(sums, rows)\n--\n\nTurn sums into the rows' hashes in place; the sums of them and of their squares, modulo 2**64."},
+    {"hash_values", hash_values, METH_VARARGS,
+     "hash_values(hashes, address, rows, stride, bytes, first)\n--\n\nadd() to zeros and finish() in one pass, for rows of one field."},
+    {"below", below, METH_VARARGS,
+     "below(kept, hashes, rows, bits)\n--\n\nCopy the hashes below 2**bits, in their order; how many these are."},
     {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};

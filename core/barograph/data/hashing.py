@@ -52,9 +52,8 @@ def add_values(sums: Words, values: NDArray[np.generic], first: int, native: boo
     """
     if not values.size:
         return
-    if values.ndim > 1 and not _rows_are_whole(values):
-        values = np.ascontiguousarray(values)
-    row_bytes = values.itemsize * (values.size // len(values))
+    values = _with_whole_rows(values)
+    row_bytes = _row_bytes(values)
     kernel = _chosen(native)
     if kernel is not None:
         kernel.add(_address(sums), _address(values), len(values), values.strides[0], row_bytes, first)
@@ -129,13 +128,39 @@ def finish(sums: Words, native: bool | None = None) -> tuple[int, int]:
     return int(sums.sum()), int((sums * sums).sum())
 
 
+def hash_values(values: NDArray[np.generic], first: int, native: bool | None = None) -> tuple[Words, int, int]:
+    """The hashes of rows of one field, and what finish() gives: add_values() to zeros and finish() in one pass."""
+    kernel = _chosen(native)
+    if kernel is not None and values.size:
+        values, hashes = _with_whole_rows(values), np.empty(len(values), dtype=np.uint64)
+        place = _address(hashes), _address(values)
+        return hashes, *kernel.hash_values(*place, len(values), values.strides[0], _row_bytes(values), first)
+    sums = np.zeros(len(values), dtype=np.uint64)
+    add_values(sums, values, first, native)
+    return sums, *finish(sums, native)
+
+
+def below(hashes: Words, bits: int, native: bool | None = None) -> Words:
+    """A copy of the hashes below 2**bits, in their order. bits: 1 to 63."""
+    kernel = _chosen(native)
+    if kernel is None:
+        return hashes[hashes < np.uint64(1 << bits)]
+    kept = np.empty_like(hashes)
+    count = kernel.below(_address(kept), _address(hashes), len(hashes), bits)
+    return kept[:count].copy()
+
+
 def _chosen(native: bool | None) -> ModuleType | None:
     return None if native is False else _kernel()
 
 
-def _rows_are_whole(values: NDArray[np.generic]) -> bool:
-    """Whether the bytes of each row lie together in C order, whatever lies between the rows."""
-    return bool(values[:1].flags.c_contiguous)
+def _with_whole_rows(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The values, or a copy in which the bytes of each row lie together in C order, whatever lies between the rows."""
+    return values if values.ndim == 1 or values[:1].flags.c_contiguous else np.ascontiguousarray(values)
+
+
+def _row_bytes(values: NDArray[np.generic]) -> int:
+    return values.itemsize * (values.size // len(values))
 
 
 def _address(array: NDArray[np.generic]) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .hashing import Words
+from .hashing import Words, below
 from .keyed import Key
 
 CAPACITY = 1 << 16  # distinct rows: half a megabyte, which equal datasets share
@@ -55,7 +55,7 @@ class SketchBuilder:
     def add(self, hashes: Words) -> None:
         """Take in some rows; the array may be changed afterwards."""
         self.rows += len(hashes)
-        kept = hashes[hashes < np.uint64(1 << (64 - self._level))] if self._level else hashes.copy()
+        kept = below(hashes, 64 - self._level) if self._level else hashes.copy()
         if len(kept):
             self._waiting.append(kept)
             self._waiting_rows += len(kept)

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from barograph.data.hashing import add_cells, add_sparse, add_values, finish, has_kernel, mark_missing
+from barograph.data.hashing import (
+    add_cells,
+    add_sparse,
+    add_values,
+    below,
+    finish,
+    has_kernel,
+    hash_values,
+    mark_missing,
+)
 
 needs_kernel = pytest.mark.skipif(not has_kernel(), reason="no kernel")
 
@@ -36,6 +45,28 @@ def test_kernel_and_numpy_agree_on_numbers(dtype: str, shape: tuple[int, ...]) -
         add_values(sums, values, 5, native)
         found.append((finish(sums, native), sums.tolist()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("native", [pytest.param(True, marks=needs_kernel), False])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16", "complex128"])
+@pytest.mark.parametrize("shape", [(40,), (40, 1), (40, 3), (7, 5, 9), (0, 4), (0,), (4, 0)])
+def test_one_pass_is_as_good_as_two(dtype: str, shape: tuple[int, ...], native: bool) -> None:
+    """Rows of one field are hashed in one pass, to the same hashes and sums."""
+    values = (np.random.default_rng(0).normal(size=(*shape, 2)) * 50).astype(dtype)[..., 0]
+    sums = np.zeros(len(values), dtype=np.uint64)
+    add_values(sums, values, 5, native)
+    hashes, *totals = hash_values(values, 5, native)
+    assert tuple(totals) == finish(sums, native)
+    assert hashes.tolist() == sums.tolist()
+
+
+@needs_kernel
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 2**20), max_size=70), st.integers(1, 63))
+def test_kernel_and_numpy_keep_the_same_hashes(hashes: list[int], bits: int) -> None:
+    """Those below the limit, in their order."""
+    words = np.array(hashes, dtype=np.uint64)
+    kept = [below(words, bits, native).tolist() for native in (True, False)]
+    assert kept[0] == kept[1] == [one for one in hashes if one < 2**bits]
 
 
 @needs_kernel

@@ -69,7 +69,7 @@ class Activations:
         self.is_armed, self.sampling = True, sampling
         for ref, hook in self._hooks:
             module = None if hook.name in self._handles else ref()
-            if module is not None:
+            if module is not None and not isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
                 self._handles[hook.name] = module.register_forward_hook(hook)
 
     def disarm(self) -> None:

@@ -30,7 +30,7 @@ from barograph.watchers import register_watcher
 _SAMPLING = 8  # every eighth element enters a histogram
 _HOOKS = ("look", "_begin_pass", "_end_pass", "_begin_look", "_end_look", "_arm", "_deliver")  # as the guard has them
 _MOST_NAMES = 20  # in an event
-_UNSEEN = "not called in the first step that was looked into, or compiled: what torch.compile made is left whole"
+_UNSEEN = "not called in the first step that was looked into, or left whole as torch.compile or TorchScript made it"
 
 
 @dataclass

@@ -334,6 +334,22 @@ def test_a_compiled_part_keeps_its_names() -> None:
     assert started.data["modules_unseen_first"] == ["0"]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_scripted_part_is_left_alone() -> None:
+    """It takes no hooks; the activations of the others, and its own weights and gradients, are seen."""
+    model = small_model()
+    model[0] = torch.jit.script(model[0])
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with testing.temporary_run() as temporary, watch(model):
+        model(batch()).pow(2).mean().backward()
+        optimizer.step()
+        view = temporary.view()
+        keys = view.histograms()
+        (started,) = view.events("watch_start")
+    assert {"weights/0.weight", "gradients/0.weight", "activations/1", "activations/2"} <= set(keys)
+    assert started.data["modules_unseen_first"] == ["0"]
+
+
 def test_batches_of_half_precision() -> None:
     """Under autocast and with bfloat16 weights everything is read in its own precision."""
     model = small_model().to(torch.bfloat16)

@@ -12,9 +12,9 @@ _MEASURED_WORDS = frozenset(
 # What goes on inside a model, on whichever steps a budget of time let it be looked at.
 _INSIDE = (
     "gradients/", "weights/", "updates/", "activations/", "momentum/", "optimizer/", "trees/", "importance/", "coef/",
-    "components/", "model/", "shap/",
+    "components/", "model/", "shap/", "iteration/",
 )  # fmt: skip
-_ASIDE = ("weight_decay/", "iteration/", "fit/", "search/fold/")
+_ASIDE = ("weight_decay/", "fit/", "search/fold/")
 _POSITIONS = ("epoch", "batch", "samples", "rows")
 _SET = ("lr", "learning_rate", "step")  # logged, but chosen by a person
 _RISING = (

@@ -32,7 +32,7 @@ from barograph.integrations.sklearn.estimators import (
 from barograph.integrations.sklearn.keeping import keepsake
 from barograph.integrations.sklearn.learned import growth, record_learned
 from barograph.integrations.sklearn.live import Live, attach
-from barograph.integrations.sklearn.recorder import MOST_EVENTS, Fitted, Recorder
+from barograph.integrations.sklearn.recorder import DEAR_ITERATIONS, MOST_EVENTS, Fitted, Recorder
 from barograph.integrations.sklearn.scores import compare
 from barograph.integrations.sklearn.searches import Tried, search
 from barograph.integrations.sklearn.splits import Splits, identify
@@ -74,8 +74,7 @@ def fit_begins(recorder: Recorder, call: Call) -> None:
 def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseException | None) -> None:
     """Write the curves, the results and the end of a fit."""
     run, estimator, fitted = recorder.run, call.estimator, call.state
-    live_points = fitted.live.points if fitted.live is not None else 0
-    fitted.live = None
+    live, fitted.live = fitted.live, None
     recorder.count(fitted.label, "fit_s", call.seconds)
     about: dict[str, Any] = {"fit": fitted.number, "estimator": fitted.label, "method": call.about}
     about["duration_s"] = call.seconds
@@ -86,6 +85,10 @@ def fit_ends(recorder: Recorder, call: Call, result: object, error: BaseExceptio
         return
     model = learner(estimator)
     tried, found = search(estimator), curves(model)
+    # All iterations have a step, told or not: the fits after this one are not to stand where time decides
+    live_points = max(live.points, iterations(model)[0] or 0) if live is not None and live.points else 0
+    if live is not None and live.is_dear:
+        recorder.leave_out("train", DEAR_ITERATIONS)
     if _reports_itself(estimator):
         first = last = max(run.steps_done - 1, 0)
     else:

@@ -37,7 +37,7 @@ class Live:
         self.points = 0
         self._began = self._resumed = time.perf_counter()
         self._cost_s = 0.0
-        self._is_dear = False
+        self.is_dear = False  # so that later iterations are not heard of
         self._coefficients: Any = None
         self._base = self._of_batch = 0
         self._done: set[tuple[int, int]] = set()
@@ -58,7 +58,7 @@ class Live:
     ) -> None:
         """Part of it is done: an iteration, if there is an estimator as it is after it."""
         is_iteration = context.max_subtasks == 0 and context.parent is not None and fitted_estimator is not None
-        if is_iteration and not self._is_dear:
+        if is_iteration and not self.is_dear:
             self.iterated(estimator, fitted_estimator, X, y, (metadata or {}).get("sample_weight"))
 
     # -- what is written -----------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class Live:
         now = self._resumed = time.perf_counter()
         self._cost_s += now - start
         if self._cost_s > max(_GRACE_S, self.run.overhead_budget * (now - self._began)):
-            self._is_dear = True
+            self.is_dear = True
             detach(estimator, self)
 
     @guard.guarded

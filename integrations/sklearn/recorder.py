@@ -33,6 +33,7 @@ MOST_EVENTS = 100  # of one kind; the rest is only counted
 _FIRST_LOOKS = 20  # calls of partial_fit
 _PREDICTIONS = 32  # results that are remembered, to know what a metric is about
 NO_TIME = "predicting once more would take too much beside the fit; training_score=True asks all the same"
+DEAR_ITERATIONS = "hearing of every iteration would take more than the run's overhead budget; the last ones are missing"
 NO_BUDGET = "comparing predictions with the truth has taken its share of the run's overhead budget"
 _GRACE_S = 0.5  # that comparing predictions with the truth may cost in any run
 _DATA_SETS = 32  # that are described; folds of a loop of the user's own come without end

@@ -24,6 +24,7 @@ from barograph.run import Run
 _KNOWN = (EarlyStopping, EvaluationMonitor, LearningRateScheduler, TrainingCheckPoint)
 # Of the training's time, for reading the configuration (70 us a time) where a user's callback may change the rate.
 _READING_SHARE = 0.01
+_NO_TIME = "a callback of the user's may change the learning rate, and reading it every round would take too much"
 
 
 class Watch:
@@ -56,6 +57,7 @@ class Watch:
         self._tell_end = tell_end
         self._began_s = time.perf_counter()
         self._reading_s = 0.0
+        self._has_told_gap = False
         self._replaced: list[tuple[object, str]] = []
         self._has_strangers = any(
             type(callback) not in _KNOWN and not isinstance(callback, ours) for callback in container.callbacks
@@ -155,6 +157,9 @@ class Watch:
         start_s = time.perf_counter()
         if self._reading_s > _READING_SHARE * (start_s - self._began_s):
             self.rate = None
+            if not self._has_told_gap:
+                self._has_told_gap = True
+                self.run.event("results_left_out", dataset="lr", reason=_NO_TIME)
             return
         self.rate = learning_rate(boosters_of(model)[0].save_config())
         self._reading_s += time.perf_counter() - start_s

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import barograph
+from barograph.compare.verdict import judge
 from barograph.integrations.sklearn import BarographCallback, autolog, live
 
 from .recorded import autologged
@@ -196,6 +197,22 @@ def test_iterations_are_told_no_longer_than_they_are_cheap(monkeypatch: pytest.M
         model.fit(X, Y)
     assert len(barograph.open().run(run.id).metric("train/loss").values) == 1
     assert model.coef_.tobytes() == LogisticRegression(max_iter=50).fit(X, Y).coef_.tobytes()
+
+
+@with_callbacks
+def test_how_many_iterations_there_was_time_for_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes after them stands at the same steps, and the run says that some are missing."""
+    runs = []
+    for grace_s in (1e9, 0.0):
+        monkeypatch.setattr(live, "_GRACE_S", grace_s)
+        with autolog(quiet=True, overhead_budget=1e-9, training_score=False) as run:
+            for _ in range(2):
+                LogisticRegression(max_iter=20).fit(X, Y).score(X[:99], Y[:99])
+        runs.append(barograph.open().run(run.id))
+    assert runs[0].metric("test/score").steps.tolist() == runs[1].metric("test/score").steps.tolist()
+    assert len(runs[1].metric("train/loss").values) == 2
+    assert [one.data["dataset"] for one in runs[1].events("results_left_out")] == ["train"]
+    assert judge(*runs).kind == "identical"
 
 
 @with_callbacks

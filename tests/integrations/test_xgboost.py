@@ -23,7 +23,8 @@ from xgboost.callback import (
 )
 
 import barograph
-from barograph.integrations.xgboost import BarographCallback, model, trees
+from barograph.compare.verdict import judge
+from barograph.integrations.xgboost import BarographCallback, model, trees, watching
 
 from .recorded import event, only_run
 
@@ -174,6 +175,21 @@ def test_a_learning_rate_that_a_users_callback_sets_is_recorded() -> None:
     points = only_run().metric("lr/eta")
     assert points.steps[0] == 0
     assert points.values.tolist() == [0.5**step for step in points.steps]
+
+
+def test_rates_that_there_was_no_time_to_read_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a training with a callback that may change them; the run says so."""
+
+    class Nothing(TrainingCallback):
+        pass
+
+    for name, share in (("full", 1e9), ("short", 0.0)):
+        monkeypatch.setattr(watching, "_READING_SHARE", share)
+        train(BarographCallback(name=name), Nothing())
+    views = [barograph.open().run(name) for name in ("full", "short")]
+    assert [len(view.metric("lr/eta").values) for view in views] == [6, 1]
+    assert views[1].events("results_left_out")[0].data["dataset"] == "lr"
+    assert judge(*views).kind == "identical"
 
 
 # -- what it was called with -----------------------------------------------------------------------------------------

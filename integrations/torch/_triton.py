@@ -3,7 +3,7 @@
 What the arguments and results look like: on_device.py, which also runs the same arithmetic in plain torch.
 """
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator, import-not-found"
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, import-not-found, import-untyped"
 # (kernels have no Python types, and Triton is not there on every platform)
 
 from __future__ import annotations

@@ -133,6 +133,5 @@ def _as_words(values: NDArray[np.generic]) -> Words:
         words = np.zeros(len(values), dtype=np.uint64)
         add_values(words, values, 0)
         return words
-    whole = np.zeros((len(values), 8), dtype=np.uint8)
-    whole[:, :size] = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), size)
-    return whole.view("<u8").ravel().astype(np.uint64, copy=False)
+    # one to eight bytes: a number with its upper bytes zero, as the last word of a field is padded
+    return np.ascontiguousarray(values).view(f"<u{size}").astype(np.uint64)

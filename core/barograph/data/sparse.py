@@ -40,7 +40,8 @@ def table_of_sparse(matrix: Any, absent_is_missing: bool = False) -> Table:  # A
 
 def _is_canonical(starts: NDArray[np.int64], columns: NDArray[Any], values: NDArray[Any]) -> bool:
     """Whether the columns of each row rise, so that none is stored twice, and no zero is stored."""
-    rises = np.append(columns[1:] > columns[:-1], True)[: len(columns)]
+    rises = np.ones(len(columns), dtype=bool)
+    np.greater(columns[1:], columns[:-1], out=rises[:-1])
     rises[starts[(starts > 0) & (starts < len(columns))] - 1] = True  # from one row to the next
     return bool(rises.all()) and bool(np.all(values))
 

@@ -43,6 +43,7 @@ _NUMBER = r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?"
 _CANDIDATE = r"[\w+/.~-]{16,}"
 _WORD_BEFORE = r"(?P<name>-{0,2}[A-Za-z_][\w.-]*)(?P<sign>[\"'\])\\]*[ \t]{0,8}[:=]?)"
 _BEFORE_A_VALUE = 120  # characters
+_PARAMETERS = ("sig", "signature", "code", "key")  # of URLs
 # They stand between a name and its value: of arguments, types and fields.
 _BETWEEN = frozenset("default value key str bytes type final optional string data none or get".split())
 _HEADER = r"(?i:basic|bearer|token|digest|apikey)\s+(?=\S+[A-Z\d])\S{8,}"  # of HTTP: a word, then a secret
@@ -220,7 +221,7 @@ def _secrecy_before(text: str, end: int) -> Secrecy:
     if match is None:
         return Secrecy.NONE
     name = match["name"][::-1]
-    if match["before"] in ("?", "&") and name.lower().endswith(("sig", "signature")):
+    if match["before"] in ("?", "&") and name.lower().endswith(_PARAMETERS):
         return Secrecy.TOKEN  # of a signed URL; elsewhere a signature proves something and opens nothing
     return secrecy_of(name)
 

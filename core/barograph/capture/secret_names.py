@@ -28,9 +28,14 @@ _NO_CREDENTIALS = frozenset(
 )
 # "key" alone is the key of a dictionary; behind one of these it opens something.
 _KEYS = frozenset(
-    "api access account admin anthropic app auth aws azure client comet consumer cohere databricks deploy deepseek "
-    "encryption gcp google groq hf hmac huggingface kaggle license llm master mistral neptune openai private secret "
-    "serper service sharing shared signing ssh storage subscription swanlab tavily together voyage wandb write".split()
+    "access account admin airtable algolia alpaca amplitude anthropic api apify app assemblyai auth aws azure binance "
+    "cerebras clearml client cloudflare cohere coinbase comet consumer databricks datadog dd deepgram deepinfra "
+    "deepseek deploy digitalocean elevenlabs encryption exa fal fernet firebase firecrawl fireworks gcp gemini github "
+    "gitlab google groq helicone heroku hf hmac huggingface jina kaggle langchain langfuse langsmith license llm "
+    "mailgun mapbox master mistral mixpanel neptune newrelic ngc nvidia openai openrouter perplexity pinecone pplx "
+    "preshared private qdrant rapidapi replicate roboflow rollbar runpod secret sendgrid sentry serpapi serper "
+    "service shared sharing shodan signing slack ssh stability storage stripe subscription supabase swanlab tavily "
+    "together twilio vercel voyage wandb weaviate write xai".split()
 )
 # The 140 most frequent pairs of letters in the words and identifiers of Python's and machine learning libraries'
 # sources: four fifths of the pairs in a word or name, one fifth in random letters, less in random letters and digits.
@@ -40,8 +45,8 @@ _COMMON_PAIRS = frozenset(
     "na nc nd ne ng ni no ns nt oc od ol om on oo op or os ot ou pa pe pl po pr pt qu ra re ri rm rn ro rr rs rt sa "
     "sc se sh si so sp ss st su ta te th ti to tr ts tt tu ty ue ul um un ur us ut va ve ze".split()
 )
-# Each name that says anything has one of these in it; "sig" stands in signed URLs.
-STEMS = "pass pw secret token cred auth bearer jwt cookie pat sas dsn key sig login".split()
+# Each name that says anything has one of these in it; "sig" and "code" stand in the parameters of URLs.
+STEMS = "pass pw secret token cred auth bearer jwt cookie pat sas dsn key sig login ?code= &code=".split()
 _SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 8192  # nobody's token is longer, and looking at one takes a microsecond a character
 _FEWEST_PAIRS = 8

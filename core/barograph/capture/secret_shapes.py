@@ -6,6 +6,9 @@ from barograph.capture.secret_names import looks_random
 
 REDACTED = "[redacted]"
 
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_MIXED = r"(?=\w{0,30}\d)(?=\w{0,30}[A-Z])"
+
 # What tokens begin with, and what must follow. What is kept of a token is this beginning: it says which kind it was.
 _BEGINNINGS: tuple[tuple[str, str], ...] = (
     ("AKIA ASIA ABIA ACCA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),  # Amazon
@@ -18,15 +21,17 @@ _BEGINNINGS: tuple[tuple[str, str], ...] = (
     ("webhook.office.com/webhookb2/", r"[\w@/-]{20,}"),
     ("api.telegram.org/bot", r"\d+:[\w-]{30,}"),
     ("sk-", r"[A-Za-z0-9]{20,}"),  # OpenAI and those who follow it
-    ("sk-proj- sk-svcacct- sk-admin- sk-None- sk-ant- sk-or- sk-lf- sk-live- sk-test-", r"[\w-]{16,}"),
+    ("sk-proj- sk-svcacct- sk-admin- sk-None- sk-ant- sk-or- sk-lf- sk-live- sk-test- sk-helicone-", r"[\w-]{16,}"),
+    ("sess-", r"[A-Za-z0-9]{40}(?![\w-])"),
     ("hf_ api_org_", r"[A-Za-z0-9]{30,}"),  # Hugging Face
     ("wandb_v1_", r"\w{20,}"),
-    ("eyJhcGlfYWRkcmVzcyI6 eyJhcGlfdXJsIjo", r"[\w+/=-]{40,}"),  # Neptune: JSON of an address and a key
+    ("eyJhcGlfYWRkcmVzcyI6 eyJhcGlfdXJsIjo eyJrIjoi", r"[\w+/=-]{40,}"),  # JSON with a key: Neptune, Grafana
     ("eyJ", r"[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*){1,3}"),  # JSON web tokens, signed and encrypted
     ("AIza", r"[\w-]{35}"),  # Google
     ("ya29. 1//0", r"[\w-]{20,}"),
     ("GOCSPX-", r"[\w-]{20,}"),
     ("sk_live_ sk_test_ rk_live_ rk_test_", r"[A-Za-z0-9]{10,}"),  # Stripe
+    ("sk_", r"[0-9a-f]{48}(?!\w)"),  # ElevenLabs
     ("whsec_", r"[A-Za-z0-9+/=]{24,}"),
     ("npm_", r"[A-Za-z0-9]{36}"),
     ("pypi-", r"[\w-]{50,}"),
@@ -40,9 +45,11 @@ _BEGINNINGS: tuple[tuple[str, str], ...] = (
     ("shpat_ shpca_ shppa_ shpss_", r"[0-9a-fA-F]{32}"),  # Shopify
     ("sq0atp- sq0csp-", r"[\w-]{20,}"),  # Square
     ("lin_api_", r"[A-Za-z0-9]{32,}"),
-    ("secret_ ntn_", r"[A-Za-z0-9]{40,}"),  # Notion
+    ("secret_ ntn_", r"[A-Za-z0-9]{40,}|[\w-]{1,40}_[0-9a-f]{32}\.[A-Za-z0-9]{32}"),  # Notion, Lambda
     ("figd_", r"[\w-]{20,}"),
     ("ATATT3x ATCTT3x", r"[\w=-]{40,}"),  # Atlassian
+    ("ATBB", r"[A-Za-z0-9]{32}(?![A-Za-z0-9])"),
+    ("ATTA", r"[A-Za-z0-9]{60,}"),
     ("r8_", r"[A-Za-z0-9]{36,}"),  # Replicate
     ("gsk_ xai- pplx- csk-", r"[A-Za-z0-9]{40,}"),  # Groq, xAI, Perplexity, Cerebras
     ("fw_", r"[A-Za-z0-9]{22,}"),  # Fireworks
@@ -63,6 +70,8 @@ _BEGINNINGS: tuple[tuple[str, str], ...] = (
     ("AGE-SECRET-KEY-1", r"[0-9A-Z]{50,}"),
     ("ops_eyJ", r"[\w+/=-]{40,}"),  # 1Password
     ("FwoGZXIvYXdzE IQoJb3JpZ2lu", r"[\w+/=%-]{60,}"),  # sessions of Amazon
+    ("ABSK bedrock-api-key-", r"[A-Za-z0-9+/=]{90,}"),
+    ("amzn.mws. access-sandbox- access-development- access-production- pat-na1- pat-eu1-", _UUID),  # Plaid, HubSpot
     ("fm1_ fm1r_ fm2_ fo1_", r"[\w+/=-]{40,}"),  # Fly
     ("pat", r"[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![A-Za-z0-9])"),  # Airtable
     ("sl.", r"(?:u\.)?[\w-]{120,}"),  # Dropbox
@@ -71,6 +80,37 @@ _BEGINNINGS: tuple[tuple[str, str], ...] = (
     ("CCIPAT_ CCIPRJ_", r"\w{40,}"),  # CircleCI
     ("essu_", r"[\w+/=-]{40,}"),  # Elastic
     ("ak- as-", r"(?=[a-zA-Z]{0,21}\d)(?=[a-z\d]{0,21}[A-Z])[A-Za-z0-9]{22}(?![\w-])"),  # Modal
+    ("EAA", r"(?!\w{0,200}AAAA)[A-Za-z0-9]{110,}(?![\w+/=])"),  # Facebook; what has AAAA in it are numbers in base64
+    ("EAAA", r"(?!\w{0,60}AAAA)(?=[A-Za-z]{0,40}[\d_-])[\w-]{60}(?![\w+/=-])"),  # Square
+    ("AAAAAAAAAAAAAAAAAAAAA", r"[A-Za-z0-9%]{16,80}%(?:3D|2F|2B)[A-Za-z0-9%]{30,}"),  # Twitter
+    (":APA91b", r"[\w-]{100,}"),  # Firebase
+    ("xkeysib- xsmtpsib-", r"[0-9a-f]{64}-[A-Za-z0-9]{16}"),  # Brevo
+    ("sk.eyJ", r"[\w-]{20,}\.[\w-]{20,}"),  # Mapbox
+    ("shippo_live_ shippo_test_ sqp_ squ_ sqa_", r"[0-9a-f]{40}"),  # Shippo, SonarQube
+    ("EZAK EZTK", r"[A-Za-z0-9]{54}"),  # EasyPost
+    (
+        "duffel_live_ duffel_test_ CFPAT- tfp_ pa-",
+        r"(?=[\w-]{0,60}\d)[\w-]{40,}",
+    ),  # Duffel, Contentful, Typeform, Voyage
+    ("1/", r"\d{13,20}:[0-9a-f]{32}(?!\w)"),  # Asana
+    (
+        "nfp_ vck_ vcp_ llx- phx_ pat_ jina_ AKCp",
+        r"[A-Za-z0-9]{36,}",
+    ),  # Netlify, Vercel, LlamaCloud, PostHog, Coze, JFrog
+    ("rnd_", rf"{_MIXED}[A-Za-z0-9]{{28}}(?!\w)"),  # Render
+    ("re_", rf"{_MIXED}[A-Za-z0-9]{{8}}_[A-Za-z0-9]{{24}}(?!\w)"),  # Resend
+    ("v1.0-", r"[0-9a-f]{24}-[0-9a-f]{146}"),  # Cloudflare
+    ("dt0c01. dt0s01. dt0s16.", r"[A-Z0-9]{24}\.[A-Z0-9]{64}"),  # Dynatrace
+    ("CLOJARS_ key_", r"[0-9a-f]{60,}(?!\w)"),  # Clojars, Cursor
+    ("oy2", r"(?=[a-z]{0,42}\d)[a-z0-9]{43}(?!\w)"),  # NuGet
+    ("SWMTKN-1-", r"[a-z0-9]{40,}-[a-z0-9]{20,}"),  # Docker Swarm
+    ("sb_secret_", r"[\w-]{20,}"),  # Supabase
+    ("napi_ esecret_", r"(?=[a-z]{0,25}\d)[a-z0-9]{26,}(?!\w)"),  # Neon, Anyscale
+    ("rpa_", r"(?=[A-Z]{0,39}\d)[A-Z0-9]{40}\w*"),  # RunPod
+    ("KGAT_ fc-", r"[0-9a-f]{32}(?![\w-])"),  # Kaggle, Firecrawl
+    ("tvly-", r"(?:dev-|prod-)?(?=[A-Za-z]{0,30}\d)[A-Za-z0-9]{20,}"),  # Tavily
+    ("apify_api_", r"[A-Za-z0-9]{30,}"),
+    ("sgp_", r"(?:[0-9a-f]{16}_|local_)?[0-9a-f]{40}"),  # Sourcegraph
     # the two that have their own beginning before a digit: the number of a Telegram bot, and Entra's three characters
     (":AA", r"[\w-]{32,34}(?![\w-])"),
     ("Q~", r"[\w~.-]{31,34}(?![\w~.-])"),
@@ -90,10 +130,15 @@ _WITHOUT_BEGINNING = (
 )
 
 # The expressions from here on are kept as text: few runs ever need them, and compiling all of them takes 10 ms.
-_PRIVATE_KEY = (
-    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?"
-    r"(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
-)
+# Begins a key only if one follows: programs have such lines as texts. A key that is cut off ends where letters do.
+_PRIVATE_KEYS = {
+    "PRIVATE KEY": r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)"
+    r"(?=.{0,300}?(?=[A-Za-z+/]{0,15}\d)[A-Za-z0-9+/=]{16})"
+    r"(?:(?:[^-]|-(?!----BEGIN)){0,16000}?(?P<end>-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)"
+    r"|[\w+/=\s\\\"',:-]*)",
+    # of PuTTY
+    "Private-Lines: ": r"(Private-Lines: \d{1,3})(?:(?:\r?\n|\\[rn])+[ +-]?[A-Za-z0-9+/=]{16,64}(?![\w+/=]))+(?P<end>)",
+}
 # user:password@ and, because a token can stand for the user, user@; a password may hold "@", and "/" if what comes
 # before that is no port.
 _LOGIN = r"://([^\s/?#\"'<>]{0,256}|[^\s/?#\"'<>@:]{0,256}:(?!\d{1,5}[/?#])[^\s\"'<>@]{0,256})@"
@@ -121,9 +166,10 @@ def hide_shapes_of_a_line(text: str) -> str:
 
 def hide_private_keys(text: str, keep_lines: bool = False) -> str:
     """The text without private keys. keep_lines: a line for each line that goes, as the hunks of a diff need it."""
-    if "PRIVATE KEY" not in text:
-        return text
-    return re.sub(_PRIVATE_KEY, _hide_lines if keep_lines else rf"\1{REDACTED}\2", text, flags=re.DOTALL)
+    for word, shape in _PRIVATE_KEYS.items():
+        if word in text:
+            text = re.sub(shape, _hide_lines if keep_lines else _hide_key, text, flags=re.DOTALL)
+    return text
 
 
 def _holds_token(text: str) -> bool:
@@ -148,7 +194,11 @@ def _hide_tokens(text: str) -> str:
     for start, length, beginning in sorted(found):  # of two at one place the longer one first: it says more
         before = text[start - 1 : start]
         is_escape = before in ("n", "r", "t") and text[start - 2 : start - 1] == "\\"  # the end of a line inside a text
-        fits = before.isdecimal() if beginning in _AFTER_A_DIGIT else is_escape or not before.isalnum()
+        fits = (
+            before.isdecimal()
+            if beginning in _AFTER_A_DIGIT
+            else is_escape or not (before.isalnum() and beginning[0].isalnum())
+        )
         # What is no token is in the middle of a word, or inside the token before.
         if fits and start >= kept_to and (body := re.compile(_BODIES[beginning]).match(text, start - length)):
             pieces += [text[kept_to : start - length], REDACTED]
@@ -163,10 +213,15 @@ def _hide_without_beginning(match: re.Match[str]) -> str:
     return run
 
 
+def _hide_key(match: re.Match[str]) -> str:
+    return match[1] + REDACTED + (match["end"] or "")
+
+
 def _hide_lines(match: re.Match[str]) -> str:
-    _, *lines = match[0][len(match[1]) : len(match[0]) - len(match[2])].split("\n")
+    end = match["end"] or ""
+    _, *lines = match[0][len(match[1]) : len(match[0]) - len(end)].split("\n")
     signs = [line[:1] if line[:1] in ("+", "-", " ") else "" for line in lines]  # of a diff
-    return "\n".join([match[1] + REDACTED, *signs]) + match[2]
+    return "\n".join([match[1] + REDACTED, *signs]) + end
 
 
 def _hide_login(match: re.Match[str]) -> str:

@@ -8,11 +8,17 @@ _random = random.Random(20)
 LETTERS = string.ascii_letters + string.digits
 HEX = "0123456789abcdef"
 UPPER = string.ascii_uppercase + "234567"
+LOWER = string.ascii_lowercase + string.digits
 URL_SAFE = LETTERS + "-_"
 
 
 def made(length: int, alphabet: str = LETTERS) -> str:
     return "".join(_random.choices(alphabet, k=length))
+
+
+def identifier() -> str:
+    """Of the shape of a UUID."""
+    return "-".join(made(length, HEX) for length in (8, 4, 4, 4, 12))
 
 
 # name -> (text around the secret, with the secret in the place of {}; the secret)
@@ -87,6 +93,47 @@ SHAPES: dict[str, tuple[str, str]] = {
         ("terraform", "", f"{made(14)}.atlasv1.{made(67, URL_SAFE)}"),
         ("modal", "a" + "s-", "mQ7" + made(19)),
         ("azure client", "abc8" + "Q~", made(34, URL_SAFE)),
+        ("bitbucket", "AT" + "BB", made(32)),
+        ("trello", "AT" + "TA", made(72)),
+        ("bedrock", "AB" + "SK", "QmVkcm9ja0FQSUtleS" + made(100)),
+        ("seller", "amzn." + "mws.", identifier()),
+        ("plaid", "access-" + "production-", identifier()),
+        ("hubspot", "pat-" + "na1-", identifier()),
+        ("facebook", "EA" + "A", "G" + made(160)),
+        ("square old", "EAA" + "A", "l7" + made(58)),
+        ("twitter", "A" * 21, f"{made(24)}%3D{made(50)}"),
+        ("firebase", "cXy1" + ":APA91b", made(134, URL_SAFE)),
+        ("brevo", "xkey" + "sib-", f"{made(64, HEX)}-{made(16)}"),
+        ("mapbox", "sk" + ".eyJ", f"1Ijoi{made(60)}.{made(22)}"),
+        ("shippo", "shippo" + "_live_", made(40, HEX)),
+        ("easypost", "EZ" + "AK", made(54)),
+        ("contentful", "CF" + "PAT-", "4" + made(42, URL_SAFE)),
+        ("asana", "1" + "/", f"{made(16, string.digits)}:{made(32, HEX)}"),
+        ("netlify", "nf" + "p_", made(40)),
+        ("render", "rn" + "d_", "aB3" + made(25)),
+        ("resend", "re" + "_", f"aB3{made(5)}_{made(24)}"),
+        ("dynatrace", "dt0" + "c01.", f"{made(24, UPPER)}.{made(64, UPPER)}"),
+        ("grafana old", "eyJr" + "Ijoi", made(80)),
+        ("sonarqube", "sq" + "p_", made(40, HEX)),
+        ("artifactory", "AK" + "Cp", made(69)),
+        ("clojars", "CLO" + "JARS_", made(60, HEX)),
+        ("nuget", "oy" + "2", "a1" + made(41, string.ascii_lowercase)),
+        ("swarm", "SWM" + "TKN-1-", f"{made(50, LOWER)}-{made(25, LOWER)}"),
+        ("supabase new", "sb_" + "secret_", made(31, URL_SAFE)),
+        ("neon", "na" + "pi_", "a1" + made(62, LOWER)),
+        ("elevenlabs", "sk" + "_", made(48, HEX)),
+        ("runpod", "rp" + "a_", "A1" + made(42, UPPER)),
+        ("kaggle", "KG" + "AT_", made(32, HEX)),
+        ("jina", "jin" + "a_", made(60)),
+        ("tavily", "tv" + "ly-", f"dev-a1{made(30)}"),
+        ("firecrawl", "f" + "c-", made(32, HEX)),
+        ("apify", "apify" + "_api_", made(36)),
+        ("llamacloud", "ll" + "x-", made(48)),
+        ("sourcegraph", "sg" + "p_", f"{made(16, HEX)}_{made(40, HEX)}"),
+        ("fal", "FAL_KEY=", f"{identifier()}:{made(32, HEX)}"),
+        ("fernet", "FERNET_KEY=", made(43) + "="),
+        ("wireguard", "PresharedKey = ", made(43) + "="),
+        ("azure function", "https://x.azurewebsites.net/api/f?code=", made(54) + "=="),
         ("bearer", "Bearer ", made(40, URL_SAFE)),
         ("authorization", "Authorization: Basic ", made(24)),
         ("url login", "https://user:", "p4ss" + "@example.com/x"),
@@ -100,6 +147,8 @@ SHAPES: dict[str, tuple[str, str]] = {
         ("password", "password=", "hunter2"),
     ]
 }
+_PUTTY = "PuTTY-User-Key-File-3: ssh-ed25519\nComment: x\nPrivate-Lines: 1\n{}\nPrivate" + "-MAC: 00"
+SHAPES["putty"] = (_PUTTY, made(48))
 KEY_BODY = "\n".join(made(64, LETTERS + "+/") for _ in range(5))
 for _kind in ("RSA ", "EC ", "OPENSSH ", ""):
     _around = f"-----BEGIN {_kind}PRIVATE" + " KEY-----\n{}\n" + f"-----END {_kind}PRIVATE" + " KEY-----"

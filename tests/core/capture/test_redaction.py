@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from barograph.capture.plain import to_plain
-from barograph.capture.redaction import redact, redact_argv, redact_text, redact_url
+from barograph.capture.redaction import redact, redact_argv, redact_long, redact_text, redact_url
 
 from .credentials import HEX, KEY_BODY, LETTERS, LOOK_ALIKES, SHAPES, URL_SAFE, made, visible
 
@@ -260,3 +260,10 @@ def test_hostile_texts_take_linear_time(text: str) -> None:
     start = time.process_time()
     redact_text(text)
     assert time.process_time() - start < 1.5
+
+
+def test_the_marks_of_a_private_key_without_a_key_hide_nothing() -> None:
+    """Programs that look for keys hold such lines; what follows is code, to the end of the text."""
+    begin, end = "-----BEGIN RSA PRIVATE" + " KEY-----", "-----END RSA PRIVATE" + " KEY-----"
+    code = f'+if "{begin}" in text:\n+    raise ValueError("Private-Lines: 1 {end}")\n+rate = 2\n'
+    assert redact_text(code) == redact_long(code, lambda: None) == code

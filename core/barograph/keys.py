@@ -33,7 +33,7 @@ def is_better_high(key: str) -> bool:
 
 def is_telling(key: str) -> bool:
     """Whether a metric tells how good a training was, and not where it stands or what goes on inside and around it."""
-    return not key.startswith((*_MEASURED, *_INSIDE, *_ASIDE)) and _last(key) not in _POSITIONS
+    return not key.startswith((*_MEASURED, *_INSIDE, *_ASIDE)) and not is_position(key)
 
 
 def is_inside(key: str) -> bool:
@@ -41,11 +41,19 @@ def is_inside(key: str) -> bool:
     return key.startswith(_INSIDE)
 
 
+def is_position(key: str) -> bool:
+    """Whether a metric only says where its step stands in a training: epoch, batch, samples."""
+    return _last(key) in _POSITIONS
+
+
 def is_measured(key: str) -> bool:
     """Whether a clock or the machine decides a metric, so that it is another one in every run."""
     if key.startswith("lr/"):  # XGBoost calls its learning rate eta, others the time that is left
         return False
-    return key.startswith(_MEASURED) or not _MEASURED_WORDS.isdisjoint(_words(key)) or key.lower().endswith("_per_s")
+    words = _words(key)
+    # fit_s and it/s are in seconds; loss_s is the loss of something that begins with s.
+    is_in_seconds = words[-1] == "s" and len(words) > 1 and not words[-2].startswith(("loss", "err", *_RISING))
+    return key.startswith(_MEASURED) or not _MEASURED_WORDS.isdisjoint(words) or is_in_seconds
 
 
 def best_of(key: str, numbers: Any) -> tuple[float | None, int | None]:

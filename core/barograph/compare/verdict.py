@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from barograph.keys import is_inside, is_measured, is_telling
+from barograph.keys import is_inside, is_measured, is_position, is_telling
 from barograph.reading import Metric, RunView
 
 from .causes import Cause, causes_of
@@ -147,7 +147,8 @@ def _partings(before: RunView, after: RunView, verdict: Verdict) -> Iterator[tup
         keys_compared += 1
         for rank in before.ranks:
             one, other = _points(before, key, rank), _points(after, key, rank)
-            if is_inside(key) or (key.startswith(left_out) and is_telling(key)):  # as far as time allowed
+            # Written as far as time allowed; a position stands beside what was.
+            if is_inside(key) or is_position(key) or (key.startswith(left_out) and is_telling(key)):
                 one, other = _at_common_steps(one, other)
             points += min(len(one), len(other))
             parting = _parting(key, rank, one, other)

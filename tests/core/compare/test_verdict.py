@@ -71,6 +71,13 @@ def test_looks_at_other_steps_are_no_difference(store: Path) -> None:
     assert judge(one, other).kind == "identical"
 
 
+def test_positions_beside_looks_at_other_steps_are_no_difference(store: Path) -> None:
+    """Epoch, batch and samples are written wherever something was looked at, and must agree where both are."""
+    one, other = _run({"loss": [1.0], "samples": [32.0, 64.0]}), _run({"loss": [1.0], "samples": [32.0]})
+    assert judge(one, other).kind == "identical"
+    assert judge(one, _run({"loss": [1.0], "samples": [31.0]})).kind == "differs"
+
+
 def test_figures_that_one_run_had_no_time_for_are_no_difference(store: Path) -> None:
     """It said so; of the same split both must agree wherever both have them, and of all others everywhere."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from barograph.capture.secret_names import STEMS, Secrecy, is_credential, looks_random, secrecy_of
+from barograph.capture.secret_names import STEMS, Secrecy, is_credential, is_plain_credential, looks_random, secrecy_of
 from barograph.capture.secret_shapes import REDACTED, hide_private_keys, hide_shapes, hide_shapes_of_a_line
 
 _OPTION = re.compile(r"(?P<name>-{0,2}\+{0,2}[A-Za-z_][\w.@/-]*)(?P<sign>[=:])(?P<value>.*)", re.DOTALL)
@@ -144,7 +144,7 @@ def _is_secret(value: str, secrecy: Secrecy) -> bool:
 
 def _is_secret_argument(option: str, value: str) -> bool:
     """On a command line --token gives a token even if it is short."""
-    if is_credential(option):
+    if is_plain_credential(option):
         return not (re.fullmatch(f"{_PLACEHOLDER}|{_NUMBER}", value) or re.match(_PATH, value))
     return _is_secret(value, Secrecy.TOKEN if option in _SHORT_OPTIONS else secrecy_of(option))
 

@@ -37,6 +37,10 @@ _KEYS = frozenset(
     "service shared sharing shodan signing slack ssh stability storage stripe subscription supabase swanlab tavily "
     "together twilio vercel voyage wandb weaviate write xai".split()
 )
+# Behind these it needs no look at what is given: an API key may be short, a storage key be a path.
+_PLAIN_KEYS = frozenset("access api auth private secret".split())
+# What identifies a token or key without opening anything.
+_DIGESTS = frozenset("hash digest checksum fingerprint md sha".split())
 # The 140 most frequent pairs of letters in the words and identifiers of Python's and machine learning libraries'
 # sources: four fifths of the pairs in a word or name, one fifth in random letters, less in random letters and digits.
 _COMMON_PAIRS = frozenset(
@@ -67,17 +71,24 @@ def secrecy_of(name: str) -> Secrecy:
     words = _words(name)
     if words and (words[-1] in _PASSWORDS or words[-1].endswith(("password", "passwd"))):
         return Secrecy.PASSWORD
+    if words and words[-1] in _DIGESTS and not _PASSWORDS.intersection(words):
+        return Secrecy.NONE
     if _TOKENS.intersection(words) or any(_is_key(*pair) for pair in pairwise(words)):
         return Secrecy.TOKEN
     return Secrecy.NONE
 
 
-def is_credential(name: str) -> bool:
+def is_credential(name: str, keys: frozenset[str] = _KEYS) -> bool:
     """Whether a name ends in a word for a credential and can mean nothing else: hf_token, api-key; not eos_token."""
     words = _words(name)
     if not words or _NO_CREDENTIALS.intersection(words):
         return False
-    return words[-1] in _CREDENTIALS or _is_key(*words[-2:])
+    return words[-1] in _CREDENTIALS or _is_key(*words[-2:], keys=keys)
+
+
+def is_plain_credential(name: str) -> bool:
+    """Whether a name means a credential, whatever that looks like: api-key, hf-token; not storage-key."""
+    return is_credential(name, _PLAIN_KEYS)
 
 
 def _words(name: str) -> list[str]:
@@ -87,8 +98,8 @@ def _words(name: str) -> list[str]:
     return words
 
 
-def _is_key(first: str, second: str = "") -> bool:
-    return second in ("key", "keys") and first in _KEYS
+def _is_key(first: str, second: str = "", keys: frozenset[str] = _KEYS) -> bool:
+    return second in ("key", "keys") and first in keys
 
 
 def looks_random(text: str) -> bool:

@@ -88,23 +88,19 @@ _BEGINNINGS: tuple[tuple[str, str], ...] = (
     ("sk.eyJ", r"[\w-]{20,}\.[\w-]{20,}"),  # Mapbox
     ("shippo_live_ shippo_test_ sqp_ squ_ sqa_", r"[0-9a-f]{40}"),  # Shippo, SonarQube
     ("EZAK EZTK", r"[A-Za-z0-9]{54}"),  # EasyPost
-    (
-        "duffel_live_ duffel_test_ CFPAT- tfp_ pa-",
-        r"(?=[\w-]{0,60}\d)[\w-]{40,}",
-    ),  # Duffel, Contentful, Typeform, Voyage
+    ("pa-", rf"{_MIXED}\w{{40,}}"),  # Voyage
+    ("duffel_live_ duffel_test_ CFPAT- tfp_", r"(?=[\w-]{0,60}\d)[\w-]{40,}"),  # Duffel, Contentful, Typeform
     ("1/", r"\d{13,20}:[0-9a-f]{32}(?!\w)"),  # Asana
-    (
-        "nfp_ vck_ vcp_ llx- phx_ pat_ jina_ AKCp",
-        r"[A-Za-z0-9]{36,}",
-    ),  # Netlify, Vercel, LlamaCloud, PostHog, Coze, JFrog
+    ("nfp_ vck_ vcp_ llx- phx_ pat_", r"[A-Za-z0-9]{36,}"),  # Netlify, Vercel, LlamaCloud, PostHog, Coze
+    ("jina_ AKCp", r"[A-Za-z0-9]{50,}"),  # Jina, JFrog
     ("rnd_", rf"{_MIXED}[A-Za-z0-9]{{28}}(?!\w)"),  # Render
     ("re_", rf"{_MIXED}[A-Za-z0-9]{{8}}_[A-Za-z0-9]{{24}}(?!\w)"),  # Resend
     ("v1.0-", r"[0-9a-f]{24}-[0-9a-f]{146}"),  # Cloudflare
     ("dt0c01. dt0s01. dt0s16.", r"[A-Z0-9]{24}\.[A-Z0-9]{64}"),  # Dynatrace
-    ("CLOJARS_ key_", r"[0-9a-f]{60,}(?!\w)"),  # Clojars, Cursor
+    ("CLOJARS_", r"[0-9a-f]{60}(?!\w)"),
     ("oy2", r"(?=[a-z]{0,42}\d)[a-z0-9]{43}(?!\w)"),  # NuGet
     ("SWMTKN-1-", r"[a-z0-9]{40,}-[a-z0-9]{20,}"),  # Docker Swarm
-    ("sb_secret_", r"[\w-]{20,}"),  # Supabase
+    ("sb_secret_", rf"{_MIXED}[\w-]{{20,}}"),  # Supabase
     ("napi_ esecret_", r"(?=[a-z]{0,25}\d)[a-z0-9]{26,}(?!\w)"),  # Neon, Anyscale
     ("rpa_", r"(?=[A-Z]{0,39}\d)[A-Z0-9]{40}\w*"),  # RunPod
     ("KGAT_ fc-", r"[0-9a-f]{32}(?![\w-])"),  # Kaggle, Firecrawl

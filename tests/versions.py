@@ -44,7 +44,7 @@ FRAMEWORKS = {
         ["lightning", "pytorch-lightning"],
         ["2.4.0", "2.6.6"],
         needs=["torch"],
-        own_needs=["jsonargparse[signatures]", "omegaconf"],
+        own_needs=["jsonargparse[signatures]", "omegaconf", "scikit-learn"],
         loose=["fsspec", "packaging"],
     ),
     "keras": Framework(["keras"], ["3.7.0", "3.15.1"], needs=["torch"]),
@@ -110,7 +110,7 @@ def _ask(name: str, version: str, own: bool, checkout: Path, wheel: Path) -> sub
             return installed
         tests = ["tests/integrations/test_conformance.py", "-k", name]
         if own:
-            own_tests = sorted((checkout / "tests" / "integrations").glob(f"test_{name}*.py"))
+            own_tests = sorted((checkout / "tests" / "integrations").glob(f"test_*{name}*.py"))
             tests = [str(path.relative_to(checkout)) for path in own_tests] + tests
         asked = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
         return subprocess.run(asked, cwd=checkout, capture_output=True, text=True, check=False)

@@ -14,6 +14,7 @@ from barograph.integrations.lightning.data import Passing
 from barograph.integrations.lightning.describe import describe_loaders, describe_setup
 from barograph.integrations.lightning.ends import EarlyStops
 from barograph.integrations.lightning.evaluation import Evaluation
+from barograph.integrations.lightning.flops import Flops
 from barograph.integrations.lightning.inside import Inside
 from barograph.integrations.lightning.layers import Shapes, layer_table, summarize_layers
 from barograph.integrations.lightning.learning import LearningCurve
@@ -111,6 +112,10 @@ class Call:
         if watch and self.inside is None:
             options = watch if isinstance(watch, dict) else {}
             self.inside = Inside(self.trainer, module, self.run, self.look, options)
+
+    def count_flops(self, module: Any) -> None:
+        """Count the operations of the first batch from here on."""
+        self.pace.flops = Flops(self.trainer, module, self.run)
 
     def begin_evaluation(self, module: Any, split: str, predictions: int) -> None:
         """A pass over a validation or test set begins. predictions: how many rows of them to keep."""
@@ -238,6 +243,8 @@ class Call:
             self.shadows.pop().remove()
         while self.handles:
             self.handles.pop().remove()
+        if self.pace.flops is not None:
+            self.pace.flops.stop()
         if self.evaluation is not None:
             self.evaluation.stop()
         if self.inside is not None:

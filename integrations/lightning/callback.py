@@ -31,8 +31,9 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
     score; see Evaluation for where predictions are found. copy_checkpoints: whether checkpoints are kept in the store;
     otherwise path, score and hash of content are recorded. every_rank: whether processes other than the first record
     what the module logs, too. learning_curve: shares of the training rows, such as (0.1, 0.3), to train on again at
-    the end of a fit; the scores stand at the number of rows as their step, see LearningCurve. The other arguments are
-    those of `barograph.init`, for a run that is made.
+    the end of a fit; the scores stand at the number of rows as their step, see LearningCurve. flops: whether to count
+    the floating point operations of the first training batch, to record how many pass in a second; see Flops. The other
+    arguments are those of `barograph.init`, for a run that is made.
 
     The step is Lightning's own for loggers: optimiser steps, however many optimisers there are. What the module logs
     with `self.log` is recorded when and as Lightning hands it to loggers, also with `logger=False`, and a device is not
@@ -48,6 +49,7 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         copy_checkpoints: bool = False,
         every_rank: bool = False,
         learning_curve: Sequence[float] = (),
+        flops: bool = False,
         **arguments: Any,
     ) -> None:
         super().__init__(run, **arguments)
@@ -58,6 +60,7 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         self.copy_checkpoints = copy_checkpoints
         self.every_rank = every_rank
         self.learning_curve = learning_curve
+        self.flops = flops
         self._call: Call | None = None
         self._loaded: dict[str, Any] = {}
 
@@ -125,6 +128,8 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
             )
         if not trainer.barebones:
             call.look_inside(pl_module, self.watch)
+            if self.flops:
+                call.count_flops(pl_module)
 
     @guarded
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
@@ -149,6 +154,8 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         if call is not None:
             if call.has_look_to_place:
                 call.place_look()
+            if call.pace.flops is not None and call.pace.flops.is_due:
+                call.pace.flops.begin()
             call.pace.batch_begins()
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
@@ -184,6 +191,8 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
         """Note that early stopping checks now, if it does so at the end of epochs."""
         if self._call is not None:
             self._call.data.end("train")
+            if self._call.pace.flops is not None:
+                self._call.pace.flops.stop()
             self._call.stops.look(self._call.step - 1, trainer.current_epoch)
 
     @guarded

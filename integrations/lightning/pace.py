@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
+from barograph.integrations.lightning.flops import Flops
+
 
 class Pace:
     """Adds up the batches since figures were last taken.
@@ -20,6 +22,7 @@ class Pace:
 
     def __init__(self) -> None:
         self.samples = 0
+        self.flops: Flops | None = None
         self._began_s: float | None = None
         self._fetch_began_s = self._mark_s = 0.0
         self._is_stepping = False
@@ -50,6 +53,8 @@ class Pace:
 
     def backward_begins(self) -> None:
         """The loss is there: what went before since the last mark was a forward pass."""
+        if self.flops is not None:
+            self.flops.before_backward()
         before_s, self._mark_s = self._mark_s, perf_counter()
         self._forward_s += self._mark_s - before_s
 
@@ -76,7 +81,10 @@ class Pace:
             self._began_s = None
         if not self._batches:
             self._first_step = step
-        samples = count_samples(batch) or 0
+        count = count_samples(batch)
+        if self.flops is not None and self.flops.is_due:
+            self.flops.end(count)
+        samples = count or 0
         self.samples += samples
         self._batch_samples += samples
         self._batches += 1
@@ -93,6 +101,8 @@ class Pace:
                 figures["time/optimizer_s"] = self._optimizer_s / steps
             if self._batch_samples:
                 figures["throughput/samples_per_s"] = self._batch_samples / self._busy_s
+            if self.flops is not None:
+                figures |= self.flops.figures(self._batches, self._batch_samples, self._busy_s)
         self._forget()
         return figures
 

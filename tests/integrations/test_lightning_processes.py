@@ -92,7 +92,7 @@ class Labelled(Net):
 
 if __name__ == "__main__":
     with barograph.init(name="opened by the script", quiet=True) as run:
-        trainer("ddp", BarographCallback(every_rank=True, log_predictions=5)).fit(Labelled(), loader(), loader())
+        trainer("ddp", BarographCallback(every_rank=True, log_predictions=5, flops=True)).fit(Labelled(), loader(), loader())
         run.log({"own": run.rank}, step=99)
 """
 
@@ -109,7 +109,7 @@ class Sharded(Net):
 
 if __name__ == "__main__":
     shards = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
-    trainer(shards, BarographCallback()).fit(Sharded(), loader(), loader())
+    trainer(shards, BarographCallback(flops=True)).fit(Sharded(), loader(), loader())
 """
 
 _SPAWN = """
@@ -177,9 +177,12 @@ def test_a_run_that_the_script_opens_is_one_on_all_ranks(tmp_path: Path, store: 
     assert view.status == "finished"
     assert [view.metric("own", rank=rank).values.tolist() for rank in (0, 1)] == [[0], [1]]
     assert len(list((view.path / "journals").iterdir())) == 2
+    (counted,) = view.events("flops_counted")
+    assert counted.data["flops"] == 2 * 8 * 4 * 2  # one layer, by the rows of one rank
     for rank in (0, 1):  # each with its own rows, as asked
         assert view.metric("train/loss", rank=rank).steps.tolist() == list(range(8))
         assert view.metric("val/rows", rank=rank).values.tolist() == [32, 32]
+        assert view.metric("throughput/flops_per_s", rank=rank).steps.tolist() == list(range(8))
     for table in view.tables("predictions/val"):
         assert [row[0] for row in table.rows] == [0, 2, 4, 6, 8]
     assert len(view.tables("predictions/val")) == 2
@@ -198,6 +201,8 @@ def test_shards_of_a_model_are_put_together(tmp_path: Path, store: Path) -> None
     """Each process looks into its part of the weights (FSDP2), and a reader sees the whole."""
     view = _run_script(_SHARDED, tmp_path, store)
     _check_fit(view, strategy="ModelParallelStrategy")
+    (counted,) = view.events("flops_counted")
+    assert counted.data["flops"] == 2 * 8 * 4 * 2 * 2
     for key in ("weights/layer.weight", "gradients/layer.weight"):
         counts = view.histogram(key).counts.sum(axis=1)
         assert len(counts) > 0

@@ -76,7 +76,7 @@ def classes_of(estimator: Any) -> Any:
 
 def is_tree(estimator: Any) -> bool:
     """Whether it is a decision tree; others call the tree of their neighbours `tree_`."""
-    return hasattr(getattr(estimator, "tree_", None), "n_leaves")
+    return hasattr(getattr(estimator, "tree_", None), "max_n_classes")  # which nothing has to be counted for
 
 
 def declared_parts(estimator: Any) -> list[tuple[str, Any]]:
@@ -163,7 +163,10 @@ def fitted_numbers(estimator: Any) -> dict[str, float]:
 
 def summary(estimator: Any) -> str:
     """A fitted estimator in a few lines: how it is written, and what it has learned in which shape."""
-    lines = [repr(estimator)]
+    try:
+        lines = [repr(estimator)]
+    except Exception:  # noqa: BLE001  # the user's own
+        lines = [type(estimator).__name__]
     lines += [f"  {name}: {_in_short(value)}" for name, value in fitted_attributes(estimator).items()]
     for name, part in fitted_parts(estimator):
         lines += [f"{name}:"] + [f"  {line}" for line in summary(part).splitlines()]

@@ -241,5 +241,5 @@ def _end_reason(estimator: Any, about: About, has_stopped: bool) -> str:
 
 
 def _class_count(estimator: Any) -> int | None:
-    classes = getattr(estimator, "classes_", None)
-    return len(classes) if classes is not None else None
+    classes = classes_of(estimator)
+    return None if classes is None else len(classes)

@@ -34,7 +34,7 @@ def _arrays(estimator: Any, prefix: str, depth: int) -> Iterator[tuple[str, NDAr
     members += [estimator] if is_tree(estimator) else []
     trees = [member.tree_ for member in members if is_tree(member)]
     for name in _NODES if trees else ():
-        yield f"{prefix}trees.{name}", np.concatenate([np.ravel(getattr(tree, name)) for tree in trees])
+        yield f"{prefix}trees.{name}", np.concatenate([getattr(tree, name).reshape(-1) for tree in trees])
     if not trees and depth < _DEEPEST and not fitted_parts(estimator):
         for place, member in enumerate(members):
             yield from _arrays(member, f"{prefix}{place}.", depth + 1)

@@ -568,6 +568,30 @@ def test_an_error_of_ours_in_a_nested_fit_does_not_reach_it(monkeypatch: pytest.
     assert fits(runs()[0]) == 1
 
 
+class Grumpy(BaseEstimator):
+    """An estimator of the user's that nothing can be asked."""
+
+    def __repr__(self, **_: Any) -> str:
+        raise RuntimeError("the user's own")
+
+    @property
+    def classes_(self) -> Any:
+        """There are none to be had."""
+        raise RuntimeError("the user's own")
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Learn nothing."""
+        return self
+
+
+def test_an_estimator_whose_own_words_raise_is_recorded() -> None:
+    """Its fit has an end all the same."""
+    with autolog(quiet=True) as run:
+        Grumpy().fit(X, Y)
+    (end,) = barograph.open().run(run.id).events("fit_end")
+    assert (end.data["estimator"], end.data["reason"], end.data["classes"]) == ("Grumpy", "completed", None)
+
+
 def test_the_recording_may_be_copied() -> None:
     """It holds arguments only."""
     block = autolog(quiet=True, project="digits")

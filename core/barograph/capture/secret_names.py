@@ -98,7 +98,7 @@ def _words(name: str) -> list[str]:
     return words
 
 
-def _is_key(first: str, second: str = "", keys: frozenset[str] = _KEYS) -> bool:
+def _is_key(first: str, second: str = "", *, keys: frozenset[str] = _KEYS) -> bool:
     return second in ("key", "keys") and first in keys
 
 

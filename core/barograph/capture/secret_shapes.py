@@ -133,7 +133,7 @@ _PRIVATE_KEYS = {
     r"(?:(?:[^-]|-(?!----BEGIN)){0,16000}?(?P<end>-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)"
     r"|[\w+/=\s\\\"',:-]*)",
     # of PuTTY
-    "Private-Lines: ": r"(Private-Lines: \d{1,3})(?:(?:\r?\n|\\[rn])+[ +-]?[A-Za-z0-9+/=]{16,64}(?![\w+/=]))+(?P<end>)",
+    "Private-Lines: ": r"(Private-Lines: \d{1,3})(?:(?:\s|\\[rn])+[+-]?[A-Za-z0-9+/=]{16,64}(?![\w+/=]))+(?P<end>)",
 }
 # user:password@ and, because a token can stand for the user, user@; a password may hold "@", and "/" if what comes
 # before that is no port.

@@ -31,6 +31,8 @@ def told_once(changes: list[Change]) -> list[Change]:
     whole = [_with_defaults(one, parsed) for one in given]
 
     def is_echo(change: Change) -> bool:
+        if change.section == "parameters":
+            return any(_is_in(change, setting) for setting in settings)
         if change.section == "seeds":
             return any(_is_a_seed(one) and _gives(one, change) for one in [*settings, *whole])
         if change.section != "arguments":
@@ -59,9 +61,9 @@ def _together(changes: list[Change]) -> list[Change]:
         if change.section == "parameters" and change.kind != "same":
             key = _word(change.name), repr(change.before), repr(change.after)
             found.setdefault(key, []).append(change)
-    for key, alike in list(found.items()):  # what a model says it was made with may have names of its own
-        cause = next((other for other in found if other[1:] == key[1:] and not _is_of_model(found[other])), None)
-        if _is_of_model(alike) and cause is not None:
+    for key, alike in list(found.items()):  # a framework, and what a model says of itself, may have other names for it
+        cause = next((other for other in found if other != key and _is_told_of(alike, found[other])), None)
+        if cause is not None:
             found[cause] += found.pop(key)
     again: dict[int, Change | None] = {}
     for alike in found.values():
@@ -70,6 +72,24 @@ def _together(changes: list[Change]) -> list[Change]:
         again |= {id(change): None for change in others}
         again[id(first)] = replace(first, text=f"{first.text}; also {names}") if names else first
     return [kept for change in changes if (kept := again.get(id(change), change)) is not None]
+
+
+def _is_told_of(changes: list[Change], causes: list[Change]) -> bool:
+    """Whether settings only pass another one on: eta of a booster what a person calls lr."""
+    change, cause = changes[0], causes[0]
+    if (repr(change.before), repr(change.after)) != (repr(cause.before), repr(cause.after)) or _is_of_model(causes):
+        return False
+    # Of equal rank by other names only with values that are no coincidence.
+    is_rare = _is_rare(change.before) and _is_rare(change.after)
+    is_passed_on = "." in change.name and "." not in cause.name
+    return _is_of_model(changes) or (is_passed_on and (is_rare or (_is_a_seed(change) and _is_a_seed(cause))))
+
+
+def _is_in(change: Change, setting: Change) -> bool:
+    """Whether a setting that only one run has says what another says of both: lists of what is not the default do."""
+    if change.kind == setting.kind or setting.kind != "changed" or "." not in change.name:
+        return False
+    return _word(change.name) == _word(setting.name) and _gives(change, setting)
 
 
 def _is_of_model(changes: list[Change]) -> bool:

@@ -103,6 +103,23 @@ def test_an_argument_that_is_a_setting_of_another_name(
     assert _named(diff(*runs)) == {("parameters", setting), *([("arguments", f"--{name}")] if is_told else [])}
 
 
+def test_a_setting_that_a_framework_calls_otherwise_is_told_once(store: Path) -> None:
+    """What a person calls lr is eta to a booster; two settings that are 1 by chance stay two."""
+    runs = [
+        _run({"lr": rate, "depth": depth, "params": {"eta": rate, "lambda": depth}})
+        for rate, depth in ((0.1, 1), (0.2, 2))
+    ]
+    changes = {change.name: change.text for change in diff(*runs).changes}
+    assert set(changes) == {"lr", "depth", "params.lambda"}
+    assert "params.eta" in changes["lr"]
+
+
+def test_a_setting_that_is_listed_because_it_is_not_the_default_is_told_once(store: Path) -> None:
+    """It is new in the list, and changed where it stands itself."""
+    runs = [_run({"alpha": 0.1, "changed": {}}), _run({"alpha": 0.2, "changed": {"Ridge": {"alpha": 0.2}}})]
+    assert _named(diff(*runs)) == {("parameters", "alpha")}
+
+
 def test_how_many_rows_there_are_is_told_with_the_data(store: Path) -> None:
     """And not again as a setting; where the data lies is one."""
     ids = []

@@ -15,13 +15,14 @@ from barograph.integrations.keras.batches import Batches
 from barograph.integrations.keras.calls import Call, Watch, after_all, this_call, this_list
 from barograph.integrations.keras.checkpoints import Checkpoints
 from barograph.integrations.keras.data import GIVEN, DataSets
-from barograph.integrations.keras.description import describe, describe_model, describe_use, summary_text
+from barograph.integrations.keras.description import describe
 from barograph.integrations.keras.final import final_weights, log_model
 from barograph.integrations.keras.fit import Fit
 from barograph.integrations.keras.inside import Inside, Options
 from barograph.integrations.keras.learning import LearningCurve
 from barograph.integrations.keras.monitors import describe_checkpoint, early_stop, metric_key, restored_epoch
 from barograph.integrations.keras.optimizers import learning_rates, scheduled_rates
+from barograph.integrations.keras.portrait import Portrait
 from barograph.integrations.keras.results import Results
 from barograph.integrations.keras.states import seeds_of
 from barograph.integrations.keras.taking import on_host
@@ -88,7 +89,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._attachment = Attachment(run, **init_arguments)
         self._fit: Fit | None = None
         self._visit: Visit | None = None
-        self._described: Run | None = None
+        self._portrait = Portrait()
 
     @property
     def run(self) -> Run | None:
@@ -108,8 +109,8 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         checkpoints = Checkpoints(run, call.siblings, self.copy_checkpoints)
         watch = Watch(call, self._left_fit)
         fit = self._fit = Fit(self._model, self.params or {}, call.siblings, batches, watch, data, checkpoints)
-        self._described = None
-        self._describe_model(run, self._model)
+        self._portrait.begin_fit()
+        self._portrait.tell(run, self._model)
         if self.learning_curve:
             fit.curve = LearningCurve(run, self._model, self.learning_curve)
         self._inside.begin(self._model, fit.step_of)
@@ -143,7 +144,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             return
         run.log(fit.end_epoch(logs or {}), step=fit.step)
         self._attachment.reached(fit.step - 1)
-        self._describe_model(run, fit.model)
+        self._portrait.tell(run, fit.model)
         fit.data.end("train")
         if fit.has_validated:
             fit.data.predict("val", self._model, fit.step)
@@ -218,22 +219,6 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._attachment = state["attachment"]
 
     # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _describe_model(self, run: Run, model: Any) -> None:
-        """Once the model is built: at the begin of the call, or later where the model builds itself."""
-        if self._described is run or not getattr(model, "built", False):
-            return
-        self._described = run
-        settings, rows = describe_model(model)
-        run.log_config(settings)
-        run.log_table("model/layers", rows)
-        run.log_text("model/summary", summary_text(settings["model"], rows))
-
-    def _describe_use(self, run: Run) -> None:
-        """The same for a run that has no fit."""
-        if self._described is not run and getattr(self._model, "built", False):
-            run.log_config(describe_use(self._model))
-            self._describe_model(run, self._model)
 
     def _seeds(self) -> dict[str, object]:
         """What layers draw from."""
@@ -335,7 +320,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if run is None or not inside_fit:
             self._leave()
             run = self._attachment.begin()
-            self._describe_use(run)
+            self._portrait.tell_use(run, self._model)
         watch = None if inside_fit else Watch(call, self._left_visit)
         batches, data = Batches(call.batches), DataSets(run, self.log_predictions)
         data.begin_visit(name, call, batches)
@@ -350,7 +335,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run.log(metrics, step=step)
         visit.data.end()
         if visit.watch is not None:
-            self._describe_use(run)
+            self._portrait.tell_use(run, self._model)
         if name == "test":
             visit.data.predict(name, self._model, step)
             given = this_call().arguments

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 
 from barograph.integrations.keras.activations import Failures, Outputs
+from barograph.integrations.keras.replacing import replaced
 from barograph.integrations.keras.variables import Variables
 
 BACKEND = keras.backend.backend()
@@ -117,7 +118,7 @@ class Twin:
             self.failure = listener.failures.error
             return _with_logs(out, listener)
 
-        with _replaced(model, "train_step", train_step):
+        with replaced(model, "train_step", train_step):
             try:
                 model.make_train_function(force=True)
                 return model.train_function
@@ -131,9 +132,9 @@ class Twin:
             if self._gradients:
                 method = "stateless_apply" if BACKEND == "jax" else "apply"
                 optimizer = self._model.optimizer
-                hooks.enter_context(_replaced(optimizer, method, listener.hook(getattr(optimizer, method))))
+                hooks.enter_context(replaced(optimizer, method, listener.hook(getattr(optimizer, method))))
             if self._activations:
-                hooks.enter_context(listener.outputs.hooked(_replaced))
+                hooks.enter_context(listener.outputs.hooked(replaced))
             yield listener
 
 
@@ -231,19 +232,3 @@ def _with_logs(out: Any, listener: _Listener) -> Any:
     scale = keras.ops.convert_to_tensor(heard.scale, "float32")
     logs = {**logs, _KEY: {"gradients": heard.gradients, "scale": scale, "outputs": heard.outputs}}
     return (logs, state) if BACKEND == "jax" else logs
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of one object, for a while, past what Keras and torch do when one is set."""
-    attributes = owner.__dict__
-    had = name in attributes
-    before = attributes.get(name)
-    attributes[name] = value
-    try:
-        yield
-    finally:
-        if had:
-            attributes[name] = before
-        else:
-            attributes.pop(name, None)

@@ -202,6 +202,16 @@ def rows_are_predicted_on_request(subject: Subject, store: Path) -> None:
 
 
 @_question
+def tables_of_classes_have_one_shape(subject: Subject, store: Path) -> None:
+    """Whoever evaluates a classifier tells how often which class was taken for which, and what each is worth."""
+    subject.train(subject.callback(store=store, quiet=True))
+    (view,) = open_store(store).runs()
+    shapes = {"confusion": ["label", "prediction", "count"], "classes": ["label", "count", "precision", "recall", "f1"]}
+    found = {table.key: table.columns for table in view.tables() if table.key.rpartition("/")[2] in shapes}
+    assert found == {key: shapes[key.rpartition("/")[2]] for key in found}
+
+
+@_question
 def an_error_of_ours_does_not_reach_the_training(subject: Subject, store: Path) -> None:
     """Whichever hook of ours fails, the trained model is the same and there is a warning."""
     expected = subject.train(None)

@@ -66,6 +66,16 @@ def test_the_first_trees_are_a_table_of_their_nodes(booster: str) -> None:
     assert said == pytest.approx(first_two[0], abs=1e-6)
 
 
+def test_a_training_of_no_round_is_recorded_to_the_end() -> None:
+    """Whatever was asked for of its trees."""
+    data = xgboost.DMatrix(np.eye(4), np.arange(4))
+    asked = BarographCallback(log_trees=2, log_predictions=2, log_shap=2, log_model=True, results=True)
+    xgboost.train({"nthread": 1}, data, 0, evals=[(data, "all")], verbose_eval=False, callbacks=[asked])
+    view = only_run()
+    assert view.events("fit_end")[0].data["model"] == "kept"
+    assert {"all/mae", "shap/f0"} <= set(view.metrics())
+
+
 @pytest.mark.parametrize("params", [{"booster": "gblinear"}, {"multi_strategy": "multi_output_tree"}, {"max_depth": 2}])
 @pytest.mark.parametrize("log_trees", [0, 5])
 def test_trees_that_are_not_there_are_no_trouble(params: dict[str, Any], log_trees: int) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from barograph.run import Run
 
 _ROWS = 1024  # of a tensor, evenly spaced, that are compared
+_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # a type of each size that numpy has, too
 
 
 class Remembered:
@@ -48,5 +50,8 @@ def _content(tensor: torch.Tensor) -> str | None:
 
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or not tensor.numel():
         return None
-    rows = tensor.detach()[:: max(1, len(tensor) // _ROWS)]
-    return xxhash.xxh3_128_hexdigest(rows.resolve_conj().contiguous().flatten().view(torch.uint8).numpy())
+    rows = tensor.detach()[:: max(1, len(tensor) // _ROWS)].resolve_conj().resolve_neg()
+    numbers = torch.view_as_real(rows) if rows.is_complex() else rows
+    # numpy copies on this thread; torch by several, for which a busy machine lets this one wait a hundred times as long
+    plain = numbers.view(_WHOLE[numbers.itemsize]).numpy()
+    return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(plain).data)

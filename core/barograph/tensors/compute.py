@@ -96,7 +96,7 @@ def of_arrays(
         return of_memory([_memory(array) for array in plain], centres, sampling)
     middles = centres or [0.0] * len(plain)
     return [
-        of_array(array, array.dtype.name, centre, sampling_of(array.size, sampling))
+        of_array(array, _name_of(array.dtype), centre, sampling_of(array.size, sampling))
         for array, centre in zip(plain, middles, strict=True)
     ]
 
@@ -119,10 +119,15 @@ def sampling_of(size: int, sampling: int) -> int:
     return min(sampling, 1) if size <= FULL_UP_TO else sampling
 
 
+@cache  # numpy spells the name out each time, which takes longer than the statistics of a short column
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return str(dtype.name)
+
+
 def _numbers(array: object) -> NDArray[np.generic]:
     """The array in numpy's hands, as one of the kinds that both ways know."""
     plain = np.asarray(array)
-    name, letter = plain.dtype.name, plain.dtype.kind
+    name, letter = _name_of(plain.dtype), plain.dtype.kind
     if letter == "c":
         plain = plain.reshape(-1).view(plain.real.dtype)
     elif plain.dtype.itemsize == 1 and name.startswith(("float", "int", "uint")) and letter in "Vf":
@@ -139,5 +144,5 @@ def _numbers(array: object) -> NDArray[np.generic]:
 def _memory(array: NDArray[np.generic]) -> Memory:
     address = array.__array_interface__["data"][0]
     if array.flags.c_contiguous:
-        return Memory(address, array.dtype.name, array.size)
-    return Memory(address, array.dtype.name, array.size, array.shape, array.strides)
+        return Memory(address, _name_of(array.dtype), array.size)
+    return Memory(address, _name_of(array.dtype), array.size, array.shape, array.strides)

@@ -74,6 +74,14 @@ def classes_of(estimator: Any) -> Any:
     return classes if isinstance(classes, np.ndarray) and classes.ndim == 1 else None
 
 
+def gives_probabilities(estimator: Any) -> bool:
+    """Whether it can be asked how likely each class is."""
+    try:
+        return hasattr(estimator, "predict_proba")
+    except Exception:  # noqa: BLE001  # a property of the user's
+        return False
+
+
 def is_tree(estimator: Any) -> bool:
     """Whether it is a decision tree; others call the tree of their neighbours `tree_`."""
     return hasattr(getattr(estimator, "tree_", None), "max_n_classes")  # which nothing has to be counted for

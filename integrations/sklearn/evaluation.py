@@ -120,7 +120,7 @@ def _classification(right: NDArray[Any], outputs: Outputs, classes: Any, with_ta
         codes = np.searchsorted(names, right)
         if chances is not None:
             _add_chances(figures, tables, codes, chances)
-        # Scores first: whether there are probabilities beside them may be a matter of time, and the curve is not to be
+        # Of two classes scores first: whether there are probabilities beside them is a matter of time, the curve is not
         score = chances[:, 1] if outputs.scores is None and chances is not None and len(names) == 2 else outputs.scores
         if len(names) == 2 and score is not None and np.shape(score) == (len(right),):
             _add_ranking(figures, tables, codes == 1, np.asarray(score))

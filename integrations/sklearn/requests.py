@@ -16,7 +16,14 @@ from sklearn.base import clone
 from sklearn.model_selection import learning_curve
 
 from barograph.integrations.sklearn.calls import unheard
-from barograph.integrations.sklearn.estimators import fitted_attributes, fitted_parts, is_tree, learner, shape_of
+from barograph.integrations.sklearn.estimators import (
+    fitted_attributes,
+    fitted_parts,
+    gives_probabilities,
+    is_tree,
+    learner,
+    shape_of,
+)
 from barograph.integrations.sklearn.evaluation import MOST_ROWS, Outputs
 from barograph.integrations.sklearn.searches import Tried, cross_validation
 from barograph.randomness import same_randomness
@@ -54,7 +61,7 @@ def training_outputs(
         return None
     if wished:
         with on_our_own():
-            chances = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+            chances = estimator.predict_proba(X) if gives_probabilities(estimator) else None
             return Outputs(estimator.predict(X), chances)
     if not hasattr(X, "shape") or not _is_quick(estimator):
         return None
@@ -75,7 +82,7 @@ def chances_for(
 
     likely_s: that asking may take.
     """
-    if wished is False or not hasattr(estimator, "predict_proba") or not (wished or _is_quick(estimator)):
+    if wished is False or not gives_probabilities(estimator) or not (wished or _is_quick(estimator)):
         return None
     if not wished and likely_s > _allowed_s(estimator, fit_s):
         leave_out()

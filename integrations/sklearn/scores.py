@@ -11,7 +11,13 @@ import numpy as np
 from barograph.integrations.sklearn import requests
 from barograph.integrations.sklearn.calls import ANSWERS, Call
 from barograph.integrations.sklearn.callsite import split_at_call
-from barograph.integrations.sklearn.estimators import changed_parameters, classes_of, describe_data, is_regression
+from barograph.integrations.sklearn.estimators import (
+    changed_parameters,
+    classes_of,
+    describe_data,
+    gives_probabilities,
+    is_regression,
+)
 from barograph.integrations.sklearn.evaluation import Outputs, evaluate, rows_of
 from barograph.integrations.sklearn.metrics import Measured
 from barograph.integrations.sklearn.options import Options
@@ -43,6 +49,8 @@ def _scored(recorder: Recorder, call: Call, fitted: Fitted, result: Any) -> None
         return
     estimator, made = call.estimator, call.answers.made if call.answers is not None else {}
     outputs, classes = Outputs.of(made), classes_of(estimator)
+    if classes is not None and len(classes) > 2 and gives_probabilities(estimator):
+        outputs = outputs._replace(scores=None)  # which order rows otherwise than the probabilities of a class do
     if classes is not None and outputs.probabilities is None:
         wished, leave_out = call.options.training_score, functools.partial(recorder.leave_out, split)
         with recorder.attempting("probabilities"):

@@ -140,11 +140,11 @@ def test_more_than_two_classes_have_curves_each_against_all_others(wine: Any) ->
     """ROC and precision-recall as rows with their class; the mean areas are those of scikit-learn."""
     X, X_test, y, y_test = wine
     model = LogisticRegression()
-    view = recorded(lambda: model.fit(X, y).score(X_test, y_test))
+    view = recorded(lambda: model.fit(X, y).score(X_test, y_test), training_score=True)
     roc, pr = columns(view, "test/roc"), columns(view, "test/pr")
     assert set(roc["class"]) == set(pr["class"]) == {0, 1, 2}
     assert roc["tpr"][roc["class"].index(1)] == 0.0
-    scores = model.decision_function(X_test)
+    scores = model.predict_proba(X_test)
     each = [roc_auc_score(y_test == name, scores[:, name]) for name in range(3)]
     assert view.metric("test/roc_auc_ovr").values[-1] == pytest.approx(np.mean(each))
     each = [average_precision_score(y_test == name, scores[:, name]) for name in range(3)]

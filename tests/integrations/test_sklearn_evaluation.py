@@ -19,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import barograph
-from barograph.integrations.sklearn import autolog, recorder, requests
+from barograph.compare.verdict import judge
+from barograph.integrations.sklearn import autolog, live, recorder, requests
 from barograph.integrations.sklearn.evaluation import Outputs, evaluate
 from barograph.reading import RunView
 
@@ -156,6 +157,20 @@ def test_names_of_classes_are_kept() -> None:
     said = model.predict(X[:100])
     expected = metrics.f1_score(names[:100], said, average="macro")
     assert value(view, "test/f1") == value(view, "test/f1_macro") == pytest.approx(expected)
+
+
+def test_areas_of_many_classes_are_those_of_probabilities_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As scikit-learn has them: scores order the rows of a class in another way, and there is one figure of a name."""
+    monkeypatch.setattr(requests, "_SHARE_OF_FIT", 0.0)
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression()
+
+    def do() -> None:
+        model.fit(X[::2], y[::2]).score(X[1::2], y[1::2])
+        metrics.log_loss(y[1::2], model.predict_proba(X[1::2]))
+
+    expected = metrics.roc_auc_score(y[1::2], model.fit(X[::2], y[::2]).predict_proba(X[1::2]), multi_class="ovr")
+    assert value(autologged(do), "test/roc_auc_ovr") == pytest.approx(expected)
 
 
 def test_weighted_scores_bring_nothing_else(data: Any) -> None:
@@ -328,6 +343,33 @@ def test_figures_that_nobody_would_have_made_are_not_left_out(data: Any, model: 
     assert left_out == (
         ["train"] if isinstance(model, RidgeClassifier) else []
     )  # which has no probabilities, but classes
+
+
+def test_what_there_was_time_for_makes_no_difference_between_two_runs(
+    data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has all that can be had, the other as little as possible."""
+    X, X_test, y, y_test = data
+
+    def do() -> None:
+        for model in (RandomForestClassifier(3, random_state=0), LogisticRegression(max_iter=9), RidgeClassifier()):
+            model.fit(X, y).score(X_test, y_test)
+            metrics.accuracy_score(y_test, model.predict(X_test))
+        model = SGDClassifier(random_state=0)
+        for _ in range(30):
+            model.partial_fit(X, y, classes=[0, 1]).score(X_test, y_test)
+
+    runs = []
+    for least, most, budget in ((0.0, 1e9, 1e9), (1e9, 0.0, 1e-9)):
+        monkeypatch.setattr(requests, "_SHORTEST_FIT_S", least)
+        for module, name in ((requests, "_SHARE_OF_FIT"), (requests, "_CHEAP_S"), (recorder, "_GRACE_S")):
+            monkeypatch.setattr(module, name, most)
+        monkeypatch.setattr(live, "_GRACE_S", most)
+        with autolog(quiet=True, overhead_budget=budget) as run:
+            do()
+        runs.append(barograph.open().run(run.id))
+    assert len(runs[0].metrics()) > len(runs[1].metrics())
+    assert [judge(*pair).kind for pair in (runs, runs[::-1])] == ["identical", "identical"]
 
 
 def test_training_scores_leave_the_random_state_alone(data: Any) -> None:

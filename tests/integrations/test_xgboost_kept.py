@@ -19,7 +19,8 @@ from sklearn.metrics import (
 from xgboost.callback import EarlyStopping, TrainingCallback
 
 import barograph
-from barograph.integrations.xgboost import BarographCallback, contributions, predicting, results
+from barograph.compare.verdict import judge
+from barograph.integrations.xgboost import BarographCallback, contributions, looks, predicting, results
 
 from .recorded import only_run, table
 
@@ -256,6 +257,18 @@ def test_results_that_would_cost_time_are_left_out(monkeypatch: pytest.MonkeyPat
         asked = barograph.open().run(str(wished))
         assert ("valid/mae" in asked.metrics()) == wished
         assert not asked.events("results_left_out")
+
+
+def test_what_there_was_time_for_makes_no_difference_between_two_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One has all that can be had, the other as little as possible."""
+    for name, most in (("long", 1e9), ("short", 0.0)):
+        monkeypatch.setattr(results, "_SHARE", most)
+        for module in (predicting, contributions, looks):
+            monkeypatch.setattr(module, "_BUDGET_SHARE", most)
+        train(BarographCallback(name=name, log_predictions=2, log_shap=2), classes=2, rounds=60)
+    views = [barograph.open().run(name) for name in ("long", "short")]
+    assert len(views[0].metrics()) > len(views[1].metrics())
+    assert [judge(*pair).kind for pair in (views, views[::-1])] == ["identical", "identical"]
 
 
 def test_sets_that_have_no_results_are_not_left_out_for_want_of_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from barograph.reading import RunView
 
 from .change import SEED, SURROUNDING, Change
 from .difference import changes_between
-from .generators import partings, states_of
+from .generators import Parting, partings, states_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def causes_of(before: RunView, after: RunView) -> list[Cause]:
         (SEED, Cause("generator", parting.generator, parting.text, True))
         for rank in before.ranks
         for parting in partings(before, after, rank)
-        if parting.since is None or not changes
+        if parting.begins_otherwise or not any(_explains(change, parting) for change in changes)
     ]
     found = [(change.importance, Cause(change.section, change.name, _words(change), True)) for change in changes]
     if unseeded:
@@ -54,11 +54,21 @@ def causes_of(before: RunView, after: RunView) -> list[Cause]:
     return [cause for _, cause in ordered] or _open(before, after)
 
 
+def _explains(change: Change, parting: Parting) -> bool:
+    """Whether a change may be why a generator went another way; as many rows need as many numbers."""
+    is_of_rows = isinstance(change.before, dict) and isinstance(change.after, dict) and change.section == "data"
+    if not (parting.is_seen_once and is_of_rows):
+        return True
+    return bool(change.before.get("rows") != change.after.get("rows"))
+
+
 def _open(before: RunView, after: RunView) -> list[Cause]:
     """What the records leave possible, said as such."""
     found = []
     if not states_of(before) or not states_of(after):
         found.append(Cause("open", "generators", "the states of the random generators were not recorded", False))
+    text = "generators that only a function or an object holds, such as numpy.random.default_rng() there, are not seen"
+    found.append(Cause("open", "generators", text, False))
     loose = _loose_switches(before)
     if loose and (before.environment.get("machine") or {}).get("gpus"):
         text = f"kernels that need not give the same result twice were allowed: {', '.join(loose)}"

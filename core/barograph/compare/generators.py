@@ -16,7 +16,7 @@ class Parting:
     """A generator whose states differ from a moment on to the end.
 
     at: the first moment that was looked at and at which they differ; since: the one before, at which they were equal;
-    None if they never were.
+    None if they never were. is_seen_once: it was there at no other moment, so that nobody can tell how it began.
     """
 
     generator: str
@@ -24,10 +24,18 @@ class Parting:
     since: str | None
     before: str
     after: str
+    is_seen_once: bool = False
+
+    @property
+    def begins_otherwise(self) -> bool:
+        """Whether it is known never to have been in one state."""
+        return self.since is None and not self.is_seen_once
 
     @property
     def text(self) -> str:
         """In words."""
+        if self.is_seen_once and self.since is None:
+            return f"{self.generator}: in another state at {self.at}, where it was first seen"
         if self.since is None:
             return f"{self.generator}: never in the same state from {self.at} on, and drawn from: not seeded alike"
         return f"{self.generator}: in the same state at {self.since}, in another at {self.at}"
@@ -56,7 +64,7 @@ def partings(before: RunView, after: RunView, rank: int = 0) -> list[Parting]:
             continue
         at, one, other = pairs[first]
         since = pairs[first - 1][0] if first else "its seeding" if generator in seeded_alike else None
-        found.append(Parting(generator, at, since, str(one), str(other)))
+        found.append(Parting(generator, at, since, str(one), str(other), len(pairs) == 1))
     return sorted(found, key=lambda parting: (parting.since is not None, parting.generator))
 
 
@@ -69,7 +77,7 @@ def generator_changes(before: RunView, after: RunView, others: list[Change]) -> 
     if any(change.section == "seeds" or "seed" in change.name.lower() for change in others):
         return []
     found = [
-        one for one in partings(before, after) if one.since is None or not any(o.importance >= SEED for o in others)
+        one for one in partings(before, after) if one.begins_otherwise or not any(o.importance >= SEED for o in others)
     ]
     if not found:
         return []

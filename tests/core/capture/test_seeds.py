@@ -71,6 +71,17 @@ def test_the_global_generators_are_known_by_their_seeds() -> None:
     assert all(found[0][name] != found[2][name] for name in ("random", "numpy", "torch"))
 
 
+def test_a_generator_that_a_script_has_a_name_for_is_found() -> None:
+    """Of Python, numpy and torch; what is no generator is not asked for a state."""
+    code = """if True:
+        import random, numpy as np, torch
+        from barograph.capture.seeds import take_seeds
+        mine, rng, loader, other = random.Random(1), np.random.default_rng(2), torch.Generator(), np.arange(3)
+        print(sorted(name for name in take_seeds({})["states"] if name.startswith("__main__")))
+    """
+    assert in_python(code) == "['__main__.loader', '__main__.mine', '__main__.rng']"
+
+
 def test_a_digest_is_the_same_in_every_process() -> None:
     """Whatever the hashes of texts are there."""
     text = "import random; from barograph.capture.seeds import digest_of; print(digest_of(random.Random(5).getstate()))"

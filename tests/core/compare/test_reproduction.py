@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import barograph
+from barograph.compare import diff
 from barograph.compare.reproduction import Reproduction, reproduce
 from barograph.compare.verdict import judge
 from barograph.reading import RunView
@@ -115,6 +116,28 @@ def test_a_generator_that_was_not_seeded_is_named(make_project: Any) -> None:
     assert found.verdict.first is not None
     assert (found.verdict.first.metric, found.verdict.first.step) == ("train/weight", 0)
     assert [(cause.kind, cause.name) for cause in found.verdict.causes] == [("generator", "numpy")]
+
+
+def test_a_generator_of_the_script_that_was_not_seeded_is_named(make_project: Any) -> None:
+    """One of the modern kind, which has no state that all share; found by its name in the script."""
+    own = {
+        "0.001 * np.random.normal()": "0.001 * rng.normal()",
+        "np.random.seed(seed)": "rng = np.random.default_rng()",
+    }
+    project = make_project({**own, "weight = np.random.normal()": "weight = 0.5"})
+    verdict = judge(project.train(), project.train())
+    assert [(cause.kind, cause.name) for cause in verdict.causes] == [("generator", "__main__.rng")]
+
+
+def test_a_generator_that_was_drawn_from_more_often_is_no_other_seed(make_project: Any) -> None:
+    """It is seen at the end only, as it was made after the beginning: the setting explains it."""
+    own = {
+        "0.001 * np.random.normal()": "0.001 * rng.normal()",
+        "    weight = np": "    rng = np.random.default_rng(1)\n    weight = np",
+    }
+    project = make_project({**own, "for step in range(30)": "for step in range(int(100 * rate))"})
+    changes = diff(project.train(), project.train("--lr", "0.2")).changes
+    assert {(change.section, change.name) for change in changes} == {("parameters", "lr")}
 
 
 def test_a_changed_data_file_is_named(project: Project) -> None:

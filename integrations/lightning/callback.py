@@ -37,8 +37,9 @@ class BarographCallback(Attached, Callback):  # type: ignore[misc]  # a base mad
 
     The step is Lightning's own for loggers: optimiser steps, however many optimisers there are. What the module logs
     with `self.log` is recorded when and as Lightning hands it to loggers, also with `logger=False`, and a device is not
-    waited for. Of several processes each writes its own times and system figures, and rank 0 everything else; they
-    agree on the run by one broadcast through the trainer's strategy and never wait for each other otherwise.
+    waited for. Of several processes each writes its own times, system figures and results of its own validation rows
+    (see Evaluation), and rank 0 everything else; they agree on the run by one broadcast through the trainer's strategy
+    and never wait for each other otherwise.
     """
 
     def __init__(

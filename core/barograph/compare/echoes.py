@@ -32,7 +32,7 @@ def told_once(changes: list[Change]) -> list[Change]:
 
     def is_echo(change: Change) -> bool:
         if change.section == "parameters":
-            return any(_is_in(change, setting) for setting in settings)
+            return any(_is_in(change, setting) for setting in changes if setting.section == "parameters")
         if change.section == "seeds":
             return any(_is_a_seed(one) and _gives(one, change) for one in [*settings, *whole])
         if change.section != "arguments":
@@ -59,7 +59,7 @@ def _together(changes: list[Change]) -> list[Change]:
     found: dict[tuple[str, str, str], list[Change]] = {}
     for change in changes:
         if change.section == "parameters" and change.kind != "same":
-            key = _word(change.name), repr(change.before), repr(change.after)
+            key = _word(change.name), str(change.before), str(change.after)  # some keep a number as a text
             found.setdefault(key, []).append(change)
     for key, alike in list(found.items()):  # a framework, and what a model says of itself, may have other names for it
         cause = next((other for other in found if other != key and _is_told_of(alike, found[other])), None)
@@ -77,7 +77,7 @@ def _together(changes: list[Change]) -> list[Change]:
 def _is_told_of(changes: list[Change], causes: list[Change]) -> bool:
     """Whether settings only pass another one on: eta of a booster what a person calls lr."""
     change, cause = changes[0], causes[0]
-    if (repr(change.before), repr(change.after)) != (repr(cause.before), repr(cause.after)) or _is_of_model(causes):
+    if (str(change.before), str(change.after)) != (str(cause.before), str(cause.after)) or _is_of_model(causes):
         return False
     # Of equal rank by other names only with values that are no coincidence.
     is_rare = _is_rare(change.before) and _is_rare(change.after)

@@ -115,9 +115,12 @@ def test_a_setting_that_a_framework_calls_otherwise_is_told_once(store: Path) ->
 
 
 def test_a_setting_that_is_listed_because_it_is_not_the_default_is_told_once(store: Path) -> None:
-    """It is new in the list, and changed where it stands itself."""
-    runs = [_run({"alpha": 0.1, "changed": {}}), _run({"alpha": 0.2, "changed": {"Ridge": {"alpha": 0.2}}})]
-    assert _named(diff(*runs)) == {("parameters", "alpha")}
+    """It is new in the list, and changed where it stands itself, under a name of the framework or of a person."""
+    runs = [
+        _run({"strength": 0.1, "seed": "1", "params": {"alpha": 0.1, "seed": 1}, "changed": {}}),
+        _run({"strength": 0.2, "seed": "2", "params": {"alpha": 0.2, "seed": 2}, "changed": {"Ridge": {"alpha": 0.2}}}),
+    ]
+    assert _named(diff(*runs)) == {("parameters", "strength"), ("parameters", "seed")}
 
 
 def test_how_many_rows_there_are_is_told_with_the_data(store: Path) -> None:

@@ -13,8 +13,8 @@ _HOPPER = (67.0, 67.0, 494.7, 989.4, 989.4)
 _HOPPER_NVL = (60.0, 60.0, 417.5, 835.5, 835.5)
 _AMPERE = (19.5, 19.5, 156.0, 312.0, 312.0)
 _PEAKS: dict[str, tuple[float | None, ...]] = {
-    # NVIDIA HGX platform data sheet (Blackwell), a device's share of eight
-    "B200": (37.0, 75.0, 1125.0, 2250.0, 2250.0),
+    # NVIDIA Blackwell data sheet, the B200 of an HGX
+    "B200": (37.0, 75.0, 1100.0, 2250.0, 2250.0),
     # NVIDIA H200, H100 and GH200 data sheets
     "H200": _HOPPER,
     "H200 NVL": _HOPPER_NVL,

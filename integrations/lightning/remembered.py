@@ -11,7 +11,7 @@ import torch
 from barograph.run import Run
 
 _ROWS = 1024  # of a tensor, evenly spaced, that are compared
-_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # a type of each size that numpy has, too
+WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # a type of each size that numpy has, too
 
 
 class Remembered:
@@ -53,5 +53,5 @@ def _content(tensor: torch.Tensor) -> str | None:
     rows = tensor.detach()[:: max(1, len(tensor) // _ROWS)].resolve_conj().resolve_neg()
     numbers = torch.view_as_real(rows) if rows.is_complex() else rows
     # numpy copies on this thread; torch by several, for which a busy machine lets this one wait a hundred times as long
-    plain = numbers.view(_WHOLE[numbers.itemsize]).numpy()
+    plain = numbers.view(WHOLE[numbers.itemsize]).numpy()
     return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(plain).data)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 import barograph
 from barograph.integrations.lightning import BarographCallback, BarographLogger
+from barograph.integrations.lightning.data import gathered
 from barograph.integrations.lightning.layers import shape_of
 from barograph.integrations.lightning.remembered import Remembered
 from barograph.integrations.lightning.results import Results
@@ -701,6 +702,15 @@ def test_tensors_that_a_run_knows_are_not_read_again(store: Path, change: str) -
         assert remembered.is_known(run, "train", [tensor]) == (change == "nothing")
         assert remembered.is_known(run, "train", [tensor])
         assert not remembered.is_known(run, "val", [torch.empty(0)])
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16, torch.bool, torch.complex64])
+@pytest.mark.parametrize("shape", [(50,), (50, 3), (50, 2, 3)])
+def test_rows_of_a_part_are_those_that_torch_takes(kind: torch.dtype, shape: tuple[int, ...]) -> None:
+    """Of whatever type and layout, counted from either end."""
+    whole = torch.randn(shape[::-1]).to(kind).permute(*range(len(shape) - 1, -1, -1))
+    rows = np.array([3, 0, -1, 3])
+    assert torch.equal(gathered(whole, rows), whole[torch.from_numpy(rows)])
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.bool, torch.complex128, torch.float8_e4m3fn])

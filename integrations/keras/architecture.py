@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.utils import module_utils
 
 from barograph.integrations.keras.layers import leaf_layers, parts_of
@@ -26,11 +27,11 @@ def architecture_json(model: Any) -> str | None:
 
     How it is compiled stands in the settings, and costs nothing here that cannot be written.
     """
-    layers = [layer for _, layer in leaf_layers(model)]
-    if len(layers) > _MOST_LAYERS or sum(map(_items, layers)) > _MOST_ITEMS:
-        return None
     try:
-        with _without_tensorflow(), warnings.catch_warnings(), replaced(model, "get_compile_config", lambda: None):
+        layers = [layer for _, layer in leaf_layers(model)]
+        if len(layers) > _MOST_LAYERS or sum(map(_items, layers)) > _MOST_ITEMS:
+            return None
+        with without_tensorflow(), warnings.catch_warnings(), replaced(model, "get_compile_config", lambda: None):
             warnings.simplefilter("ignore")  # of every lambda that it is unsafe to load
             text = str(model.to_json())
     except Exception:  # noqa: BLE001  # a model of the user's own need not be able to say what it is made of
@@ -48,12 +49,11 @@ def _items(layer: Any) -> int:
 def _size(value: Any) -> int:
     if isinstance(value, (list, tuple, dict, set)):
         return len(value)
-    is_weight = isinstance(value, keras.Variable)  # Keras writes none of these
-    return 0 if is_weight else math.prod(size or 0 for size in getattr(value, "shape", None) or (0,))
+    return math.prod(value.shape) if isinstance(value, np.ndarray) or keras.ops.is_tensor(value) else 0
 
 
 @contextmanager
-def _without_tensorflow() -> Iterator[None]:
+def without_tensorflow() -> Iterator[None]:
     """Keep Keras from importing tensorflow to ask whether a setting is one of its: before that nothing can be."""
     lazy = module_utils.tensorflow
     if "tensorflow" in sys.modules or getattr(lazy, "_available", True) is not None:

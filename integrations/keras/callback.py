@@ -42,8 +42,9 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     `barograph.init` for a run that is made. log_every: also log the running means of every so many batches; None leaves
     batches to Keras, which then goes on without waiting for them. A step is a batch; several fits count on.
     watch: whether, or with which options of Inside, to look into the model on some steps: weights, updates, activations
-    and the gradients that the fit uses. log_predictions: of so many first rows of the validation or test data, label,
-    prediction and score after each evaluation. log_model: keep the model that a fit ends with as the artifact "model".
+    and the gradients that the fit uses. log_predictions: of so many rows of the validation or test data, label,
+    prediction and score after each evaluation. log_model: keep the model that a fit ends with as the artifact "model";
+    default where it is small beside the fit (final.py).
     copy_checkpoints: keep what ModelCheckpoint and BackupAndRestore save as well, instead of its path and hash alone.
     results: accuracy, F1, log loss or MAE, MSE, R2 of the validation data after a fit and of the test data, from one
     prediction more; None where the overhead budget pays for it, True at any cost, False for none. learning_curve:
@@ -70,7 +71,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         log_every: int | None = None,
         watch: bool | Options = True,
         log_predictions: int = 0,
-        log_model: bool = False,
+        log_model: bool | None = None,
         copy_checkpoints: bool = False,
         results: bool | None = None,
         learning_curve: Sequence[float] = (),
@@ -126,7 +127,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if not fit.is_started:
             first_step = epoch * (fit.batches_per_epoch or 0)
             offset = self._attachment.start_fit(
-                first_step, self._seeds(), epochs=fit.epochs, initial_epoch=epoch,
+                first_step, self._seeds(), framework="keras", epochs=fit.epochs, initial_epoch=epoch,
                 batches_per_epoch=fit.batches_per_epoch, batch_size=fit.batches.size,
             )  # fmt: skip
             fit.start(offset, first_step)
@@ -244,8 +245,7 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def _keep_model(self, run: Run, fit: Fit) -> None:
         """The digest of the weights that the fit ends with, and the model itself if that is wanted."""
         run.log_weights(final_weights(fit.model), fit.step)
-        if self.log_model:
-            log_model(run, fit.model, fit.step)
+        fit.kept = log_model(run, fit.model, fit.step, self.log_model, fit.duration_s)
 
     def _note_reduced_rate(self, run: Run, fit: Fit) -> None:
         """Between two epochs: whether ReduceLROnPlateau has done what its name says."""
@@ -272,8 +272,8 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._results.worked(fit.duration_s)
         if self.run is not None:
             self.run.event(
-                "fit_end", reason=reason, epochs=fit.epochs_done, steps=fit.step - fit.first_step,
-                duration_s=fit.duration_s, restored_epoch=restored_epoch,
+                "fit_end", reason=reason, by=fit.stopped_by(), epochs=fit.epochs_done, steps=fit.step - fit.first_step,
+                duration_s=fit.duration_s, restored_epoch=restored_epoch, model=fit.kept,
             )  # fmt: skip
         self._attachment.end(status, reason if error is None else type(error).__name__, error)
 
@@ -298,7 +298,9 @@ class BarographCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _note_exception(self, error: BaseException | None, step: int | None) -> None:
         if self.run is not None and error is not None:
-            self.run.event("exception", type=type(error).__name__, message=str(error), step=step)
+            from barograph.closing import name_error  # a training that does not fail need not load it
+
+            self.run.event("exception", **name_error(error), step=step)
 
     def _leave(self) -> None:
         """Close what an earlier call left behind that never came to its end."""

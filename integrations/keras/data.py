@@ -70,7 +70,7 @@ class DataSets:
         self.run.log_dataset(name, named(x), named(y), weights=sample_weight)
         if self._wanted:
             self._rows[name] = Rows(self._wanted)
-            self._rows[name].add(x, y)
+            self._rows[name].spread(x, y)
 
     @guarded
     def end(self, name: str | None = None) -> None:

@@ -42,6 +42,7 @@ class Fit:
         self.data = data
         self.checkpoints = checkpoints
         self.curve: LearningCurve | None = None
+        self.kept: str | None = None  # what became of the trained model
         self.epochs: int | None = parameters.get("epochs")
         self.batches_per_epoch: int | None = parameters.get("steps")
         self.batches_per_call = int(getattr(model, "steps_per_execution", None) or 1)
@@ -156,6 +157,11 @@ class Fit:
         loss = logs.get("loss")
         watches_nan = any(isinstance(sibling, keras.callbacks.TerminateOnNaN) for sibling in self.siblings)
         return "nan" if watches_nan and loss is not None and not math.isfinite(number(loss)) else "stopped"
+
+    def stopped_by(self) -> str | None:
+        """The class of the callback that stopped the fit early, if it is known."""
+        stopper = self.stopper()
+        return None if stopper is None else type(stopper).__name__
 
     def stopper(self) -> Any:
         """The callback that stopped the fit early, EarlyStopping or one like it; None if none says so."""

@@ -33,7 +33,7 @@ def layer_table(model: Any) -> list[dict[str, Any]]:
             "class": type(layer).__name__,
             "output_shape": _known(_output_shape, layer),
             "parameters": count(layer.weights),
-            "trainable": bool(layer.trainable),
+            "trainable_parameters": count(layer.trainable_weights),
             "activation": ", ".join(dict.fromkeys(activations_of(layer))) or None,
             "regularization": attempt(_regularization, layer),
         }

@@ -24,7 +24,8 @@ def early_stop(stopper: Any, step_after: Mapping[int, int]) -> dict[str, Any]:
     """What an EarlyStopping knows at the end of a fit. step_after: epoch to the step at its end."""
     best_epoch = getattr(stopper, "best_epoch", None)
     monitor = metric_key(str(getattr(stopper, "monitor", "")))
-    patience = getattr(stopper, "patience", None)
+    wait, patience = getattr(stopper, "wait", None), getattr(stopper, "patience", None)
+    is_patient = wait is not None and patience is not None  # a class of the user's own need not be
     return {
         "by": type(stopper).__name__,
         "monitor": monitor,
@@ -32,14 +33,15 @@ def early_stop(stopper: Any, step_after: Mapping[int, int]) -> dict[str, Any]:
         "best": number_or_none(getattr(stopper, "best", None)),
         "best_epoch": best_epoch,
         "best_step": step_after.get(best_epoch) if best_epoch is not None else None,
-        "wait": getattr(stopper, "wait", None),
+        "wait": wait,
         "patience": patience,
         "min_delta": abs(getattr(stopper, "min_delta", 0)),
         "baseline": getattr(stopper, "baseline", None),
         "start_from_epoch": getattr(stopper, "start_from_epoch", None),
         "stopped_epoch": getattr(stopper, "stopped_epoch", None),
         "restored_epoch": restored_epoch([stopper]),
-        "reason": f"{monitor} did not improve for {getattr(stopper, 'wait', patience)} epochs",
+        "reason": "patience_exhausted" if is_patient else "unknown",
+        "message": f"{monitor} did not improve for {wait} epochs" if is_patient else None,
     }
 
 

@@ -25,11 +25,16 @@ def count_rows(*data: Any) -> int | None:
 
 def first_rows(data: Any, stop: int, start: int = 0) -> Any:
     """Copies on the host of the rows from `start` to `stop`."""
-    return keras.tree.map_structure(lambda one: _on_host(_sliced(one, start, stop)), data)
+    return on_host(keras.tree.map_structure(lambda one: _sliced(one, start, stop), data))
+
+
+def on_host(data: Any) -> Any:
+    """Data as arrays of numpy, in memory of their own. None stays None."""
+    return keras.tree.map_structure(lambda one: None if one is None else _on_host(one), data)
 
 
 def rows_at(data: Any, places: np.ndarray[Any, Any]) -> Any:
-    """The rows at some places, of the kind that the data are of, or on the host. None stays None."""
+    """The rows at some places, of the kind that the data are of. None stays None."""
     return None if data is None else keras.tree.map_structure(lambda one: _taken(one, places), data)
 
 
@@ -56,7 +61,9 @@ def _taken(values: Any, places: np.ndarray[Any, Any]) -> Any:
         return values.iloc[places]
     if hasattr(values, "tocsr"):
         return values.tocsr()[places]
-    return np.asarray(_on_host(values))[places]
+    if keras.ops.is_tensor(values):
+        return keras.ops.take(values, places, axis=0)
+    return values[places]
 
 
 def _on_host(values: Any) -> Any:

@@ -35,7 +35,9 @@ def architectures() -> list[str]:
 
 def test_a_model_can_be_made_again_from_its_architecture() -> None:
     """Layer by layer, with all their settings, and not compiled."""
-    model = build(keras.layers.Dense(3, "relu", kernel_regularizer=keras.regularizers.L2(0.5)))
+    model = build(
+        keras.layers.Dense(3, "relu", kernel_regularizer=keras.regularizers.L2(0.5)), keras.layers.Dropout(0.5)
+    )
     fit(model, BarographCallback())
     (found,) = architectures()
     again = keras.models.model_from_json(found)

@@ -317,8 +317,10 @@ def test_early_stopping_is_an_event(first: bool) -> None:
     assert (stop["best_epoch"], stop["best_step"], stop["stopped_epoch"], stop["restored_epoch"]) == (0, 2, 2, 0)
     assert (stop["wait"], stop["patience"], stop["min_delta"]) == (2, 2, 100)
     assert stop["best"] == values("val/loss")[0]
-    assert event("fit_end") | {"duration_s": 0} == {
-        "reason": "early_stop", "epochs": 3, "steps": 6, "duration_s": 0, "restored_epoch": 0,
+    assert (stop["reason"], stop["message"]) == ("patience_exhausted", "val/loss did not improve for 2 epochs")
+    assert event("fit_end") | {"duration_s": 0, "model": None} == {
+        "reason": "early_stop", "by": "EarlyStopping", "epochs": 3, "steps": 6, "duration_s": 0, "restored_epoch": 0,
+        "model": None,
     }  # fmt: skip
     assert only_run().status == "finished"
 

@@ -136,15 +136,45 @@ def test_a_backup_is_what_the_next_fit_goes_on_from(tmp_path: Path) -> None:
 
 
 def test_the_model_is_an_artifact_on_request(tmp_path: Path) -> None:
-    """It can be loaded from the store and says the same; without being asked for there is none."""
+    """It can be loaded from the store and says the same."""
     model = build()
     fit(model, BarographCallback(log_model=True))
+    (end,) = only_run().events("fit_end")
+    assert end.data["model"] == "kept"
     (kept,) = only_run().artifacts("model")
     loaded = keras.models.load_model(kept.save(tmp_path / "model.keras"))
     assert all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True))
     assert kept.metadata["inputs"][0]["shape"] == [None, 4]
     assert kept.metadata["outputs"][0]["shape"] == [None, 2]
     assert kept.metadata["backend"] == BACKEND
+
+
+@pytest.mark.parametrize(("wished", "word"), [(None, "overhead budget"), (False, "not asked for")])
+def test_a_model_that_was_trained_in_no_time_is_not_kept(wished: bool | None, word: str) -> None:
+    """Writing it would take longer; the end of the fit says so."""
+    fit(build(), BarographCallback(log_model=wished))
+    assert only_run().artifacts("model") == []
+    (end,) = only_run().events("fit_end")
+    assert word in end.data["model"]
+
+
+def test_a_small_model_is_kept_where_the_budget_allows() -> None:
+    """Without being asked for; one that Keras cannot write costs no warning."""
+
+    class Unwritable(keras.layers.Dense):  # type: ignore[misc]  # as above
+        def get_config(self) -> Any:
+            raise RuntimeError("not me")
+
+    kept = []
+    for layer in (keras.layers.Dense, Unwritable):
+        model = keras.Sequential([keras.Input((4,)), layer(2, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+        with barograph.init(overhead_budget=1000.0, name=layer.__name__):
+            fit(model, BarographCallback())
+        (end,) = barograph.open().run(layer.__name__).events("fit_end")
+        kept.append(end.data["model"])
+    assert kept[0] == "kept"
+    assert "not me" in kept[1]
 
 
 # -- data and weights ------------------------------------------------------------------------------------------------
@@ -239,17 +269,18 @@ def test_the_weights_are_those_that_the_fit_ends_with(first: bool) -> None:
 
 @pytest.mark.parametrize("explicit", [True, False])
 def test_a_few_rows_are_predicted_after_every_validation(explicit: bool) -> None:
-    """The same rows each time: label, prediction and score as the model then gave them."""
+    """The same rows each time, spread over the data: label, prediction and score as the model then gave them."""
     x, y = draw()
     data = {"validation_data": (x[32:], y[32:]), "x": x[:32], "y": y[:32]} if explicit else {"validation_split": 0.2}
     model = build()
     fit(model, BarographCallback(log_predictions=3), **data)
     tables = rows_of("predictions/val")
     assert [one.step for one in only_run().tables("predictions/val")] == [2, 4]
-    shares = model.predict(x[32:35], verbose=0)
-    assert [row["index"] for row in tables[1]] == [0, 1, 2]
+    places = np.array([0, 3, 7])
+    shares = model.predict(x[32 + places], verbose=0)
+    assert [row["index"] for row in tables[1]] == places.tolist()
     assert [row["dataset"] for row in tables[1]] == ["val"] * 3
-    assert [row["label"] for row in tables[0]] == [row["label"] for row in tables[1]] == y[32:35].tolist()
+    assert [row["label"] for row in tables[0]] == [row["label"] for row in tables[1]] == y[32 + places].tolist()
     assert [row["prediction"] for row in tables[1]] == shares.argmax(axis=1).tolist()
     assert [row["score"] for row in tables[1]] == pytest.approx(shares.max(axis=1).tolist(), rel=1e-5)
 
@@ -269,7 +300,7 @@ def test_labels_in_a_tuple_of_one_are_those_of_the_one_output() -> None:
     x, y = draw()
     build().evaluate(x, (y,), callbacks=[BarographCallback(log_predictions=2)], verbose=0)
     (rows,) = rows_of("predictions/test")
-    assert [row["label"] for row in rows] == y[:2].tolist()
+    assert [row["label"] for row in rows] == y[[0, -1]].tolist()
 
 
 def test_several_inputs_and_outputs_have_a_table_an_output() -> None:
@@ -285,8 +316,8 @@ def test_several_inputs_and_outputs_have_a_table_an_output() -> None:
     recorder = BarographCallback(log_predictions=2)
     model.fit(given, wanted, validation_data=(given, wanted), verbose=0, callbacks=[recorder])
     (kinds,), (sizes,) = rows_of("predictions/val/kind"), rows_of("predictions/val/size")
-    assert [row["label"] for row in kinds] == y[:2].tolist()
-    assert [row["label"] for row in sizes] == pytest.approx(x.sum(axis=1)[:2].tolist())
+    assert [row["label"] for row in kinds] == y[[0, -1]].tolist()
+    assert [row["label"] for row in sizes] == pytest.approx(x.sum(axis=1)[[0, -1]].tolist())
     assert [row["score"] for row in sizes] == [None, None]
 
 

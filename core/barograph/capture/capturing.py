@@ -62,6 +62,7 @@ class Capturing:
         self._pid = os.getpid()
         self._entry, self._folder, self._cell = describe_entry(), working_folder(), current_cell()
         self._thread: threading.Thread | None = None
+        self._is_over = False  # the run did not wait any longer
         self._looks: list[Callable[[], Json]] = []  # at what may change while the run goes on
         self._shared = _told_here[1] if is_part and _told_here is not None and _told_here[0] == self._pid else None
 
@@ -77,6 +78,7 @@ class Capturing:
         """Watch again what may change, after finish()."""
         if self._thread is not None and self._pid == os.getpid():
             self._pace.relax()
+            self._is_over = False
             if not self._thread.is_alive():  # else it is still at its first work
                 self._begin(self._watch)
 
@@ -91,6 +93,9 @@ class Capturing:
         elif self._thread is not None:
             self._pace.hurry()
             self._thread.join(min(_FINISH_S, timeout_s))
+            if self._thread.is_alive():  # what comes after the run is not to wait for it either
+                self._is_over = True
+                self._pace.relax()
 
     # -- what is told ------------------------------------------------------------------------------------------------
 
@@ -123,7 +128,7 @@ class Capturing:
         is_last = False
         while not is_last:
             self._pace.wait(_LOOK_AGAIN_S)
-            is_last = self._pace.is_hurried  # at what was imported while the rest was told, too
+            is_last = self._pace.is_hurried or self._is_over  # at what was imported while the rest was told, too
             for look in self._looks:
                 self._attempt(functools.partial(self._look, look))
 

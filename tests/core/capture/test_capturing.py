@@ -90,6 +90,15 @@ def test_finish_does_not_wait_long(tmp_path: Path, store: Path) -> None:
     assert only_run(store).environment["complete"] is False
 
 
+def test_what_is_not_waited_for_is_not_in_a_hurry(tmp_path: Path, store: Path) -> None:
+    """The program may go on after its run, and has the interpreter then."""
+    make_repository(tmp_path / "project", {"train.py": "1\n", "big.py": "1\n"})
+    write(tmp_path / "project", {"big.py": "".join(f"row{n} = {n}\n" for n in range(200_000))})
+    text = "import barograph, sys\nrun = barograph.init(quiet=True)\nrun._recording.capturing.finish(0.01)\n"
+    done = run_script(tmp_path / "project", f"{text}print(run._recording.capturing._pace.is_hurried)\n")
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize(
     ("switch", "missing"),
     [

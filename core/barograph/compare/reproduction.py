@@ -12,7 +12,7 @@ from typing import Any
 
 from barograph.errors import BarographError
 from barograph.reading import RunView, Store
-from barograph.store.layout import RunFolder
+from barograph.store.layout import STORE_NAME, RunFolder
 from barograph.store.overview import LIVE
 
 from .captured import Captured
@@ -86,11 +86,14 @@ def reproduce(
     except (OSError, BarographError) as error:
         found.reason = f"{view.name} cannot be run again: {error}"
         return found
+    place = _place_for(store, found.folder)
+    if place.path != store.path:
+        rebuilt.notes.append(f"the store cannot be written to: the new run is in {place.path}")
     found.notes = rebuilt.notes
     found.different = surroundings_changed(view)
     _announce(found, rebuilt, say)
-    status, mark = _run(found, rebuilt, captured, store, timeout_s)
-    new = _new_run(store, view, mark)
+    status, mark = _run(found, rebuilt, captured, place, timeout_s)
+    new = _new_run(place, view, mark)
     if new is None:
         ended = "did not come to its end in time" if status is None else f"ended with exit status {status}"
         found.reason = f"the command {ended} and recorded no run"
@@ -130,6 +133,15 @@ def _announce(found: Reproduction, rebuilt: Rebuilt, say: Callable[[str], None])
         if change.importance > SURROUNDING:
             say(f"  not the same now: {change.name} {change.text}")
     say(f"running: {shlex.join(found.command)}")
+
+
+def _place_for(store: Store, folder: Path) -> Store:
+    """Where the new run goes: the store, or one beside the rebuilt code if the store may only be read."""
+    if os.access(store.path / "runs", os.W_OK | os.X_OK):
+        return store
+    path = folder / STORE_NAME
+    (path / "runs").mkdir(parents=True, exist_ok=True)
+    return Store(path)
 
 
 def _run(

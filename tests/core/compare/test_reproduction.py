@@ -107,6 +107,18 @@ def test_a_program_from_standard_input_is_not_started_again(project: Project) ->
     assert "standard input" in _kind(_again(project, view))
 
 
+def test_a_run_of_a_store_that_may_only_be_read_is_repeated(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new run lies beside the rebuilt code, and it is said where."""
+    view = project.train()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != project.store_path / "runs")  # root may do all
+    found = _again(project, view)
+    assert _kind(found) == "identical"
+    assert found.run is not None
+    assert found.run.path.is_relative_to(found.folder)
+    assert any(str(found.folder) in note for note in found.notes)
+    assert len(project.store.runs()) == 1
+
+
 def test_a_generator_that_was_not_seeded_is_named(make_project: Any) -> None:
     """The first point that parts, and the generator whose states were never the same."""
     project = make_project({"np.random.seed(seed)": ""})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 _NO_TIME = "predicting it once more would take too much beside the training; results=True asks all the same"
 
 
+_taking = threading.Lock()
+
+
 class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does not follow the framework's imports
     """Record a training: `callbacks=[BarographCallback()]` in xgb.train, xgb.cv or XGBClassifier and its like.
 
@@ -58,7 +63,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
     The step is the round, counted from 0 as XGBoost does; a model that is trained further goes on with its own count.
     Of the workers of a distributed training (dask, say) only that of rank 0 records, and no worker waits for another;
     rows and throughput are that worker's. Its run is the one that is asked for here, or a child of the open run, and a
-    second training with the same callback is a child of the first; `view()` reads it where `run` is None.
+    second training with the same callback is a child of the first; `view()` reads it where `run` is None. Of threads
+    that train with one callback at the same time, all but the first write children of its run.
     """
 
     def __init__(
@@ -90,6 +96,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
         self.learning_curve = learning_curve
         self._attachment = Attachment(run, **init_arguments)
         self._fit: _Fit | None = None
+        self._thread: int | None = None  # that trains with this callback
+        self._beside: dict[int, BarographCallback] = {}  # copies, for other threads that train at the same time
 
     @property
     def run(self) -> Run | None:
@@ -104,15 +112,24 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     def before_training(self, model: Any) -> Any:
         """Find or make the run; record parameters, configuration and data."""
-        self._fit = None
-        if collective.get_rank() == 0:
-            self._begin_fit(model)
-            if self._fit is not None and self._fit.configuration is not None:
-                self._describe(self._fit, self._fit.configuration)
+        with _taking:  # until its run is there, of which the runs of copies are children
+            self._take()
+            if (other := self._other()) is None:
+                self._fit = None
+                if collective.get_rank() == 0:
+                    self._begin_fit(model)
+                if self._fit is None:
+                    self._thread = None
+        if other is not None:
+            return other.before_training(model)
+        if self._fit is not None and self._fit.configuration is not None:
+            self._describe(self._fit, self._fit.configuration)
         return model
 
     def before_iteration(self, model: Any, epoch: int, evals_log: History) -> bool:
         """Take the time."""
+        if (other := self._other()) is not None:
+            return other.before_iteration(model, epoch, evals_log)
         if self._fit is not None:
             self._fit.history = evals_log
             self._fit.round_began_s = time.perf_counter()
@@ -120,6 +137,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     def after_iteration(self, model: Any, epoch: int, evals_log: History) -> bool:
         """Record the round."""
+        if (other := self._other()) is not None:
+            return other.after_iteration(model, epoch, evals_log)
         fit = self._fit
         if fit is not None:
             self._record_round(fit, epoch)
@@ -131,6 +150,8 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
 
     def after_training(self, model: Any) -> Any:
         """Record what the training came to, unless that waits until the other callbacks are done with the model."""
+        if (other := self._other()) is not None:
+            return other.after_training(model)
         if self._fit is not None and self._fit.watch is None:
             self._finish(model)
         return model
@@ -147,9 +168,25 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             self._record_model(fit, model)
             self._record_results(fit, model)
             self._end_fit(fit)
+            self._thread = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_fit": None}  # a copy is not in the middle of a training
+        # a copy is not in the middle of a training
+        return {**self.__dict__, "_fit": None, "_thread": None, "_beside": {}}
+
+    @guarded
+    def _take(self) -> None:
+        """A training begins in this thread: with this callback, or with a copy while another thread trains with it."""
+        here = threading.get_ident()
+        if self._thread in (None, here):
+            self._beside.pop(here, None)
+            self._thread = here
+        elif here not in self._beside:
+            self._beside[here] = copy.deepcopy(self)
+
+    def _other(self) -> BarographCallback | None:
+        """The copy that serves this thread; None if that is this callback itself."""
+        return self._beside.get(threading.get_ident()) if self._beside else None
 
     @guarded
     def _begin_fit(self, model: Any) -> None:
@@ -289,6 +326,7 @@ class BarographCallback(TrainingCallback):  # type: ignore[misc]  # mypy does no
             return
         from barograph.closing import name_error  # a training that does not fail need not load it
 
+        self._thread = None
         is_interrupt = isinstance(error, KeyboardInterrupt)
         fit.run.event("exception", **name_error(error), step=fit.last_step + 1)
         self._close_fit(fit, "interrupted" if is_interrupt else "exception")

@@ -6,6 +6,7 @@ import gc
 import pickle
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,36 @@ def test_rates_that_there_was_no_time_to_read_make_no_difference(monkeypatch: py
     assert [len(view.metric("lr/eta").values) for view in views] == [6, 1]
     assert views[1].events("results_left_out")[0].data["dataset"] == "lr"
     assert judge(*views).kind == "identical"
+
+
+def test_threads_that_train_at_once_with_one_callback_have_runs_of_their_own() -> None:
+    """The models are as without us, and what comes after the first is its child."""
+    expected = train().save_raw()
+    callback, barrier = BarographCallback(name="shared"), threading.Barrier(3)
+    models: list[bytearray] = []
+
+    class Together(TrainingCallback):
+        def before_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            if epoch == 0:
+                barrier.wait(60)
+            return False
+
+    def work() -> None:
+        models.append(train(callback, Together()).save_raw())
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert models == [expected] * 3
+    views = barograph.open().runs()
+    assert [view.status for view in views] == ["finished"] * 3
+    assert all(len(view.metric("valid/logloss").values) == 6 for view in views)
+    first = barograph.open().run("shared")
+    assert len(first.children()) == 2
+    train(callback)
+    assert len(barograph.open().run("shared").events("fit_end")) == 2
 
 
 # -- what it was called with -----------------------------------------------------------------------------------------

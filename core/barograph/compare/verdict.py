@@ -12,6 +12,7 @@ from barograph.keys import is_inside, is_measured, is_position, is_telling
 from barograph.reading import Metric, RunView
 
 from .causes import Cause, causes_of
+from .data import data_changes
 from .results import first_difference
 
 _OVER = ("finished", "failed", "interrupted", "killed")
@@ -108,7 +109,10 @@ def judge(before: RunView, after: RunView) -> Verdict:
         verdict.reason = f"{unfinished}; what both recorded is identical to the bit"
     else:
         verdict.kind = "identical"
-        verdict.reason = None if before.status == "finished" else f"both are {before.status}"
+        notes = [] if before.status == "finished" else [f"both are {before.status}"]
+        other_data = [f"{one.name}: {one.text}" for one in data_changes(before, after) if one.kind != "same"]
+        notes += [f"though the data are not the same ({'; '.join(other_data)})"] if other_data else []
+        verdict.reason = ", ".join(notes) or None
     if verdict.kind == "differs" and not verdict.causes:
         verdict.causes = causes_of(before, after)
     return verdict

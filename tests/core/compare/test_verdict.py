@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import barograph
@@ -95,6 +96,19 @@ def test_figures_that_one_run_had_no_time_for_are_no_difference(store: Path) -> 
     assert judge(full, run({"train/f1": 0.5, "train/log_loss": 1.0}, "train")).kind == "differs"
     assert judge(run({"a/b/f1": 0.5, "a/loss": 1.0}), run({"a/loss": 1.0}, "a/b")).kind == "identical"
     assert judge(run({"a/b/f1": 0.5, "a/loss": 1.0}), run({"a/b/f1": 0.5}, "a/b")).kind == "differs"
+
+
+def test_equal_results_of_other_data_are_said_to_be_that(store: Path) -> None:
+    """Nothing differs that came out; that something else went in is worth a word."""
+    views = []
+    for rows in (np.arange(6.0), np.arange(6.0)[::-1]):
+        with barograph.init(quiet=True) as run:
+            run.log_dataset("train", rows)
+            run.log({"loss": 1.0}, step=0)
+        views.append(barograph.open(run.store_path).run(run.id))
+    verdict = judge(*views)
+    assert verdict.kind == "identical"
+    assert "in another order" in str(verdict.reason)
 
 
 def test_runs_that_ended_otherwise_are_not_comparable(store: Path) -> None:

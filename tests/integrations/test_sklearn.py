@@ -169,17 +169,22 @@ def test_a_failed_fit_is_told_and_the_next_one_goes_on(data: Any) -> None:
 
 
 def test_a_thousand_small_fits_leave_few_events_and_all_numbers(data: Any) -> None:
-    """After the first hundred fits of a kind only numbers are kept, and a fit costs far less than a millisecond."""
+    """After the first hundred fits of a kind only numbers are kept, which takes less time than the smallest fit."""
     X, y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
-    with autolog(quiet=True) as run:
-        for _ in range(1000):
+
+    def fit(count: int) -> float:
+        for _ in range(count):
             Ridge().fit(X, y)
-        spent = {hook: run.overhead["hooks"][hook] for hook in ("call_begins", "call_ends")}
+        return sum(run.overhead["hooks"][hook] for hook in ("call_begins", "call_ends"))
+
+    with autolog(quiet=True) as run:
+        spent_s, begun_s = fit(100), time.perf_counter()
+        spent_s, took_s = fit(900) - spent_s, time.perf_counter() - begun_s
     view = barograph.open().runs()[0]
     assert len(view.metric("time/fit_s").steps) == 1000
     assert len(view.events()) < 250
     assert view.events("calls")[0].data["totals"]["Ridge"]["fits"] == 1000
-    assert sum(spent.values()) < 1.0  # seconds, for a thousand: less than 1 ms each on a busy machine
+    assert spent_s < took_s / 2
 
 
 # -- what is inside a fit ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from barograph.reading import RunView
 from .change import SEED, SURROUNDING, Change
 from .difference import changes_between
 from .generators import Parting, partings, states_of
+from .rebuild import NOTEBOOK_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ def causes_of(before: RunView, after: RunView) -> list[Cause]:
         for change in told
         if change.kind != "same" and change.importance > SURROUNDING and change.section != "seeds"
     ]
+    if after.reproduces == before.id and (before.environment.get("entry") or {}).get("kind") == "notebook":
+        changes = [change for change in changes if not _comes_of_a_script(change)]
     unseeded = [
         (SEED, Cause("generator", parting.generator, parting.text, True))
         for rank in before.ranks
@@ -52,6 +55,12 @@ def causes_of(before: RunView, after: RunView) -> list[Cause]:
         ]
     ordered = sorted(dict.fromkeys([*found, *unseeded]), key=lambda one: -one[0])
     return [cause for _, cause in ordered] or _open(before, after)
+
+
+def _comes_of_a_script(change: Change) -> bool:
+    """Whether it differs because the cells of a notebook are repeated as a script."""
+    is_code = change.section == "code" and change.name.startswith(("notebook", NOTEBOOK_NAME.partition(".")[0]))
+    return is_code or change.section == "arguments" or change.name == "interpreter options"
 
 
 def _explains(change: Change, parting: Parting) -> bool:

@@ -287,6 +287,18 @@ def test_the_cells_of_a_notebook_are_run_in_their_order(make_project: Any) -> No
     assert any("notebook" in note for note in found.notes)
 
 
+def test_that_cells_are_run_as_a_script_is_no_cause(make_project: Any) -> None:
+    """The generator that a cell did not seed is."""
+    cells = CELLS.replace("np.random.seed(4)", "rng = np.random.default_rng()").replace(
+        "np.random.normal", "rng.normal"
+    )
+    project = make_project(train=cells)
+    found = _again(project, project.train())
+    assert _kind(found) == "differs"
+    assert found.verdict is not None
+    assert [(cause.kind, cause.name) for cause in found.verdict.causes] == [("generator", "__main__.rng")]
+
+
 RANKS = """
 import torch.distributed as dist
 import barograph

@@ -51,9 +51,10 @@ def judge(booster: Booster, data: DMatrix, objective: str) -> Judged:
 
 
 def _weights(data: DMatrix) -> _Array:
-    """One a row; those of groups are none of rows."""
+    """One a label, of which 2.1 gives those of several targets in one row; those of groups are none of rows."""
     weights: _Array = data.get_weight()
-    return weights if weights.size == data.num_row() else np.ones(data.num_row())
+    count = len(data.get_label())
+    return weights if weights.size == count else np.ones(count)
 
 
 def _of_classes(labels: _Array, outputs: _Array, weights: _Array, objective: str) -> Judged:

@@ -39,7 +39,7 @@ class Evaluation:
     Figures stand beside those that the module logs, `val/f1` beside its `val/loss`, whose names go before ours. Of
     several processes each writes what its own rows came to, as `<split>/rows` of that rank tells: putting
     them together would need them to wait for each other. Read them by `view.metric(key, rank=1)`; accuracy, log loss,
-    MAE and MSE of all rows are the means weighted by those numbers of rows. The confusion table and the predictions are
+    MAE and MSE of all rows are the means weighted by those numbers of rows. The tables of classes and the predictions are
     those of rank 0.
     """
 
@@ -101,14 +101,14 @@ class Evaluation:
         self.stop()
         for index, (results, table) in enumerate(zip(self._results, self._tables, strict=True)):
             name = part_name(self._split, index, len(self._loaders))
-            figures, confusion = results.figures(), results.confusion()
+            figures = results.figures()
             new = {key: one for figure, one in figures.items() if (key := f"{name}/{figure}") not in told}
             if new:
                 self.run.log_scalars(tuple(new), list(new.values()), step)
             if not is_first_rank:
                 continue
-            if confusion:
-                self.run.log_table(f"{name}/confusion", confusion, step)
+            for what, columns in results.tables().items():
+                self.run.log_table(f"{name}/{what}", columns, step)
             if table.outputs and (figures or not table.is_guess):
                 self.run.log_table(f"predictions/{name}", table.columns(name), step)
             elif table.outputs or table.problem:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from barograph.results import tables_of_classes
+
 _MOST_CLASSES = 200  # of a confusion matrix
 _SUM_TOLERANCE = 1e-2  # of probabilities in half precision
 _LEAST = 1e-15  # of a probability whose logarithm is taken
@@ -56,13 +58,10 @@ class Results:
         """The results by name; empty if nothing could be told."""
         return self._sums.figures() if self._is_usable() else {}
 
-    def confusion(self) -> list[dict[str, int]]:
-        """Label, prediction and how often, where that is not never; empty if there are no classes."""
+    def tables(self) -> dict[str, dict[str, list[Any]]]:
+        """What was taken for what, and the figures of each class, by name; empty if there are no classes."""
         matrix = self._sums.matrix() if self._is_usable() else None
-        if matrix is None:
-            return []
-        places = matrix.nonzero().tolist()
-        return [{"label": row, "prediction": column, "count": int(matrix[row, column])} for row, column in places]
+        return {} if matrix is None or not matrix.any() else tables_of_classes(matrix.numpy())
 
     def _is_usable(self) -> bool:
         if isinstance(self._sums, _Values):

@@ -348,9 +348,11 @@ def test_results_of_classes_are_those_of_scikit_learn(as_shares: bool) -> None:
         rel=1e-5,
     )
     matrix = np.zeros((4, 4), int)
-    for row in results.confusion():
-        matrix[row["label"], row["prediction"]] = row["count"]
+    tables = results.tables()
+    matrix[tables["confusion"]["label"], tables["confusion"]["prediction"]] = tables["confusion"]["count"]
     assert (matrix == metrics.confusion_matrix(labels, said)).all()
+    recalls = metrics.recall_score(labels, said, average=None)
+    assert tables["classes"]["recall"] == pytest.approx(recalls)
 
 
 @pytest.mark.parametrize("as_shares", [False, True])
@@ -370,7 +372,7 @@ def test_one_output_beside_labels_of_0_and_1_is_a_class(as_shares: bool) -> None
         },
         rel=1e-5,
     )
-    assert sum(row["count"] for row in results.confusion()) == 40
+    assert sum(results.tables()["confusion"]["count"]) == 40
 
 
 def test_results_of_values_are_those_of_scikit_learn() -> None:
@@ -384,7 +386,7 @@ def test_results_of_values_are_those_of_scikit_learn() -> None:
         "r2": metrics.r2_score(labels.ravel(), outputs.ravel()),
     }
     assert _fed(outputs, labels).figures() == pytest.approx(expected, rel=1e-4)
-    assert _fed(outputs, labels).confusion() == []
+    assert _fed(outputs, labels).tables() == {}
 
 
 def test_padding_does_not_count() -> None:

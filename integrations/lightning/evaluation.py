@@ -39,8 +39,8 @@ class Evaluation:
     Figures stand beside those that the module logs, `val/f1` beside its `val/loss`, whose names go before ours. Of
     several processes each writes what its own rows came to, as `<split>/rows` of that rank tells: putting
     them together would need them to wait for each other. Read them by `view.metric(key, rank=1)`; accuracy, log loss,
-    MAE and MSE of all rows are the means weighted by those numbers of rows. The tables of classes and the predictions are
-    those of rank 0.
+    MAE and MSE of all rows are the means weighted by those numbers of rows. The tables of classes and the predictions
+    are those of rank 0.
     """
 
     def __init__(self, trainer: Any, module: Any, run: Run, split: str, rows: int) -> None:

@@ -21,11 +21,6 @@ class Judged(NamedTuple):
     tables: dict[str, dict[str, list[Any]]]
 
 
-def results(labels: _Array, outputs: _Array, weights: _Array | None = None, **known: bool) -> dict[str, float]:
-    """The figures alone of what judge() finds."""
-    return judge(labels, outputs, weights, **known).figures
-
-
 @np.errstate(all="ignore")  # of numbers that are infinite or nearly so, the figures are so, too
 def judge(
     labels: _Array,

@@ -15,7 +15,7 @@ from barograph.integrations.keras.losses import is_of_scores, is_of_values, loss
 from barograph.integrations.keras.plain import short_of
 from barograph.integrations.keras.rows import are_arrays, by_name, count_rows, first_rows
 from barograph.integrations.keras.states import same_states
-from barograph.results import results
+from barograph.results import Judged, judge
 from barograph.run import Run
 
 # Any, throughout: whatever users train and train on
@@ -83,14 +83,17 @@ class Results:
         if reason is None:
             began_s = time.perf_counter()
             try:
-                found = self._figures(model, x, y, weights, batch_size or 1, self._budget_s(run, running_s))
+                found = self._judge(model, x, y, weights, batch_size or 1, self._budget_s(run, running_s))
             except Exception as error:  # noqa: BLE001  # a model may not be made for prediction
-                found, reason = {}, f"the model cannot predict: {short_of(error)}"
+                found, reason = Judged({}, {}), f"the model cannot predict: {short_of(error)}"
             self._spent_s += time.perf_counter() - began_s
             if found is None:
                 reason = _TOO_DEAR
-            elif found:
-                run.log({f"{name}/{key}": one for key, one in found.items() if f"{name}/{key}" not in told}, step)
+            elif found.figures:
+                new = {f"{name}/{key}": one for key, one in found.figures.items() if f"{name}/{key}" not in told}
+                run.log(new, step)
+                for key, columns in found.tables.items():
+                    run.log_table(f"{name}/{key}", columns, step)
             elif reason is None:
                 reason = "outputs and labels are neither classes nor values of the same shape, or some are no numbers"
         if reason and (name, reason) not in self._said:
@@ -119,9 +122,7 @@ class Results:
             return "a prediction would have to be compiled, which would take too much of the overhead budget"
         return _TOO_DEAR if evaluated_s * min(1.0, batch_size / rows) > budget_s else None  # of the first piece
 
-    def _figures(
-        self, model: Any, x: Any, y: Any, weights: Any, batch_size: int, budget_s: float
-    ) -> dict[str, float] | None:
+    def _judge(self, model: Any, x: Any, y: Any, weights: Any, batch_size: int, budget_s: float) -> Judged | None:
         rows = count_rows(x, y) or 0
         with same_states(model):
             outputs = _predicted(model, x, rows, batch_size, budget_s)
@@ -129,19 +130,21 @@ class Results:
             return None
         labels = by_name(model, first_rows(y, rows))
         counted = np.asarray(first_rows(weights, rows)) if hasattr(weights, "shape") else np.empty(0)
-        found: dict[str, float] = {}
+        found = Judged({}, {})
         for output, said in by_name(model, outputs).items():
             if output not in labels:
                 continue
             loss = loss_of(model, output)
-            figures = results(
+            judged = judge(
                 labels[output],
                 np.asarray(said),
                 counted if counted.shape == (rows,) else None,
                 are_scores=is_of_scores(loss),
                 are_values=is_of_values(loss),
             )
-            found |= {f"{output}/{key}" if output else key: one for key, one in figures.items()}
+            place = f"{output}/" if output else ""
+            found.figures.update({place + key: one for key, one in judged.figures.items()})
+            found.tables.update({place + key: columns for key, columns in judged.tables.items()})
         return found
 
 

@@ -49,6 +49,8 @@ def _items(layer: Any) -> int:
 def _size(value: Any) -> int:
     if isinstance(value, (list, tuple, dict, set)):
         return len(value)
+    if isinstance(value, keras.Variable):
+        return 0  # a weight, of which Keras writes nothing
     return math.prod(value.shape) if isinstance(value, np.ndarray) or keras.ops.is_tensor(value) else 0
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from barograph.integrations.keras.taking import on_host
+
 
 def optimizers_of(model: Any) -> dict[str, Any]:  # Any, throughout: a user's model may hold anything
     """Name to optimiser: "default" is the one of compile(), others are attributes for a train_step of their own."""
@@ -47,4 +49,5 @@ def iterations(model: Any) -> int | None:
 
 def number(value: Any) -> float:
     """A scalar of the back end, or anything like a number, as a float."""
-    return float(keras.ops.convert_to_numpy(value)) if keras.ops.is_tensor(value) else float(value)
+    value = value.value if isinstance(value, keras.Variable) else value
+    return float(on_host(value)) if keras.ops.is_tensor(value) else float(value)

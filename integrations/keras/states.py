@@ -12,6 +12,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from barograph.integrations.keras.optimizers import optimizers_of
+from barograph.integrations.keras.taking import on_host
 from barograph.randomness import same_randomness
 
 # Any, throughout: Keras has no annotations
@@ -23,7 +24,7 @@ class Values:
     """A copy on the host of what variables hold, to be put back to the bit."""
 
     def __init__(self, variables: list[Any]) -> None:
-        self._kept = [(one, np.array(keras.ops.convert_to_numpy(one.value))) for one in variables]
+        self._kept = [(one, np.array(on_host(one.value))) for one in variables]
 
     def are_of(self, variables: list[Any]) -> bool:
         """Whether all of these were copied."""

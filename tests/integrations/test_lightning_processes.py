@@ -92,7 +92,8 @@ class Labelled(Net):
 
 if __name__ == "__main__":
     with barograph.init(name="opened by the script", quiet=True) as run:
-        trainer("ddp", BarographCallback(every_rank=True, log_predictions=5, flops=True)).fit(Labelled(), loader(), loader())
+        callback = BarographCallback(every_rank=True, log_predictions=5, flops=True)
+        trainer("ddp", callback).fit(Labelled(), loader(), loader())
         run.log({"own": run.rank}, step=99)
 """
 

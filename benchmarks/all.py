@@ -23,7 +23,7 @@ from figures import MISSED, OURS, Figure, number
 HERE = Path(__file__).parent
 SCRIPTS = (
     "log_call", "loop", "kill", "start_finish", "capture", "damage", "storage", "reading", "listing", "imports",
-    "memory", "frameworks", "tensor_statistics", "watch", "artifacts", "compare",
+    "memory", "frameworks", "tensor_statistics", "watch", "data", "artifacts", "compare",
 )  # fmt: skip
 PACKAGES = (
     "barograph", "numpy", "duckdb", "torch", "lightning", "keras", "xgboost", "scikit-learn", "wandb", "tensorboard",

@@ -1,6 +1,6 @@
 """What it costs to know the data: fingerprints a GB, the profile before a fit, a batch of a stream, digests of weights.
 
-    python benchmarks/data.py [megabytes]
+    python benchmarks/data.py
 
 Seconds of one core (process time), best of a few repeats, because a shared machine only ever adds time. Both
 fingerprints and the sketch are taken in one pass; the limit is 0.6 s a GB. Beside each figure stands what the same
@@ -11,10 +11,9 @@ thousand elements and no more.
 from __future__ import annotations
 
 import hashlib
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ import polars as pl
 import pyarrow as pa
 import scipy.sparse
 import torch
+from figures import Figure, main
 
-from barograph.data.hashing import has_kernel
 from barograph.data.profile import Profile
 from barograph.data.recording import Datasets, Given, sample_of, scanned
 from barograph.data.sources import describe, parts_of
@@ -33,8 +32,18 @@ from barograph.data.weights import digest_of_weights
 from barograph.starting import init
 
 LIMIT_S_A_GB = 0.6
-PROFILE_LIMIT_S = 0.05
+PROFILE_LIMIT_MS = 50.0
+MEGABYTES, PROFILED_MEGABYTES = 1000, 200
 REPEATS = 3
+
+
+def ours() -> Iterator[Figure]:
+    torch.set_num_threads(1)
+    yield from fingerprints(MEGABYTES)
+    yield from profiles(PROFILED_MEGABYTES)
+    yield from logging()
+    model = {f"layer{place}": torch.rand(MEGABYTES * 250_000 // 10) for place in range(10)}
+    yield Figure("digest of the weights of a model", best_s(lambda: digest_of_weights(model)), "s a GB")
 
 
 def best_s(act: Callable[[], object], repeats: int = REPEATS) -> float:
@@ -53,8 +62,8 @@ def floats(megabytes: int, *row: int) -> np.ndarray:
     return np.random.default_rng(0).random((rows, *row), dtype=np.float32)
 
 
-def fingerprints(megabytes: int) -> None:
-    """Print seconds a GB for data of many libraries."""
+def fingerprints(megabytes: int) -> Iterator[Figure]:
+    """Seconds a GB for data of many libraries."""
     table = floats(megabytes, 100)
     doubles = table.astype(np.float64)[: len(table) // 2]
     words = np.array([f"word {place % 1000}" for place in range(1_000_000)], dtype=object)
@@ -74,23 +83,21 @@ def fingerprints(megabytes: int) -> None:
         "polars, a million words": pl.DataFrame({"word": words.tolist()}),
         "pandas, a million words as objects": pd.DataFrame({"word": words}).astype(object),
     }
-    print(f"both fingerprints and the sketch, kernel: {has_kernel()}; limit {LIMIT_S_A_GB} s a GB of numbers")
     for name, data in cases.items():
         parts = parts_of(data)
         inputs = parts["inputs"]
         assert isinstance(inputs, Table)
         gigabytes = inputs.size_bytes / 1e9
         seconds = best_s(lambda parts=parts: scanned(parts, 600.0))  # type: ignore[misc]  # a lambda's default has no annotation
-        print(f"  {name:38s} {seconds / gigabytes:7.3f} s a GB   ({gigabytes:.2f} GB)")
-    print(f"  {'numpy.sum of the same':38s} {best_s(table.sum) / table.nbytes * 1e9:7.3f} s a GB")
-    print(
-        f"  {'SHA-256 of the bytes':38s} {best_s(lambda: hashlib.sha256(table.data)) / table.nbytes * 1e9:7.3f} s a GB"
-    )
+        bound = LIMIT_S_A_GB if "float32" in name else None
+        yield Figure(f"both fingerprints and the sketch, {name}", seconds / gigabytes, "s a GB", bound)
+    yield Figure("numpy.sum of rows of 100", best_s(table.sum) / table.nbytes * 1e9, "s a GB", who="numpy")
+    sha_s = best_s(lambda: hashlib.sha256(table.data))
+    yield Figure("SHA-256 of their bytes", sha_s / table.nbytes * 1e9, "s a GB", who="hashlib")
 
 
-def profiles(megabytes: int) -> None:
-    """Print milliseconds of the profile that is taken before a fit."""
-    print(f"profile before the fit; limit {PROFILE_LIMIT_S * 1e3:.0f} ms")
+def profiles(megabytes: int) -> Iterator[Figure]:
+    """Milliseconds of the profile that is taken before a fit."""
     cases: dict[str, object] = {
         "30 features": floats(megabytes, 30),
         "512 features": floats(megabytes, 512),
@@ -108,18 +115,18 @@ def profiles(megabytes: int) -> None:
             found.add(table, sample_of(table))
             found.features()
 
-        print(f"  {name:38s} {best_s(profile) * 1e3:7.1f} ms")
+        yield Figure(f"profile before a fit, {name}", best_s(profile) * 1e3, "ms", PROFILE_LIMIT_MS)
 
 
-def logging() -> None:
-    """Print what a call of log_dataset() costs on small data, and a batch of a stream."""
+def logging() -> Iterator[Figure]:
+    """What a call of log_dataset() costs on small data, and a batch of a stream."""
     rng = np.random.default_rng(0)
     x, y = rng.random((1797, 64)), rng.integers(0, 10, 1797)
     with tempfile.TemporaryDirectory() as folder:
         datasets = Datasets(Path(folder), lambda *_, **__: None, 0.02)
         datasets.log(Given("first"), x, y)
         took_s = best_s(lambda: datasets.log(Given("x"), x, y), 9)
-        print(f"log_dataset, 1797 x 64 with labels       {took_s * 1e3:7.1f} ms")
+    yield Figure("log_dataset, 1797 x 64 with labels", took_s * 1e3, "ms")
     batch, labels = torch.rand(64, 784), torch.arange(64) % 10
     with tempfile.TemporaryDirectory() as folder, init(store=folder, quiet=True, overhead_budget=1e9) as run:
         stream = run.stream_dataset("train")
@@ -128,21 +135,10 @@ def logging() -> None:
             for _ in range(1000):
                 stream.see(batch, labels)
 
-        print(f"a batch of a stream, 64 x 784            {best_s(see) * 1e3:7.1f} us")
+        took_s = best_s(see)
         stream.close()
-
-
-def weights(megabytes: int) -> None:
-    """Print seconds a GB of the digest of a model's weights."""
-    model = {f"layer{place}": torch.rand(megabytes * 250_000 // 10) for place in range(10)}
-    seconds = best_s(lambda: digest_of_weights(model))
-    print(f"digest of weights                        {seconds / megabytes * 1e3:7.3f} s a GB")
+    yield Figure("a batch of a stream, 64 x 784", took_s * 1e3, "us")
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    size = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    fingerprints(size)
-    profiles(min(size, 200))
-    logging()
-    weights(size)
+    main(ours)

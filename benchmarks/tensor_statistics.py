@@ -1,6 +1,6 @@
 """What the statistics of a tensor cost: nanoseconds an element, beside the sum of the same tensor and what trackers do.
 
-    python benchmarks/tensor_statistics.py [elements]
+    python benchmarks/tensor_statistics.py
 
 Best of many repeats on one thread, because a shared machine only ever adds time; torch.sum stands beside every figure
 as the price of reading the memory once. The last lines are one step of a 9.5M network of 20 tensors, weights and
@@ -9,19 +9,31 @@ gradients: milliseconds until the payload for the journal is ready, and its byte
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from figures import OURS, Figure, main
 
 from barograph.integrations.torch.statistics import of_tensors
 from barograph.tensors.compute import has_kernel, of_arrays
 from barograph.tensors.payload import encode
 
 REPEATS = 20
-KERNEL_LIMITS = {"kernel, 1/8 histogram": 0.25, "kernel, full histogram": 0.55, "lean torch, sampled histogram": 0.75}
+ELEMENTS = 10_000_000
+LIMITS = {"kernel, 1/8 histogram": 0.25, "kernel, full histogram": 0.55, "lean torch, sampled histogram": 0.75}
+PEERS = {
+    "torch.sum (one read)": "torch",
+    "clone, isfinite, min, max, histc": "as trackers do",
+    "numpy.histogram (no moments)": "numpy",
+}
+
+
+def ours() -> Iterator[Figure]:
+    torch.set_num_threads(1)
+    yield from elements(ELEMENTS)
+    yield from one_step()
 
 
 def best_s(act: Callable[[], object], repeats: int = REPEATS) -> float:
@@ -43,8 +55,8 @@ def as_trackers_do(tensor: torch.Tensor) -> object:
     return torch.histc(flat, bins=64, min=low, max=high).tolist()
 
 
-def elements(count: int) -> None:
-    """Print nanoseconds an element of each way, for one tensor."""
+def elements(count: int) -> Iterator[Figure]:
+    """Nanoseconds an element of each way, for one tensor."""
     tensor = torch.randn(count) * 0.02
     array = tensor.numpy()
     ways: dict[str, Callable[[], object]] = {
@@ -64,18 +76,14 @@ def elements(count: int) -> None:
         for dtype in (torch.bfloat16, torch.float16, torch.float64):
             other = tensor.to(dtype)
             ways[f"kernel, 1/8 histogram, {dtype}"] = lambda other=other: of_tensors([other], sampling=8)  # type: ignore[misc]  # a lambda's default has no annotation
-    print(f"{count:,} float32, torch {torch.__version__}, numpy {np.__version__}")
-    floor = best_s(tensor.sum)
     for name, act in ways.items():
-        slow = "histc" in name or "numpy" in name
-        best = best_s(act, 4 if slow else REPEATS)
-        floor = min(floor, best_s(tensor.sum, 3))
-        limit = f"   limit {KERNEL_LIMITS[name]}" if name in KERNEL_LIMITS else ""
-        print(f"  {name:42s} {best / count * 1e9:7.3f} ns   {best / floor:6.1f} x torch.sum{limit}")
+        is_slow = "histc" in name or "numpy" in name
+        best_ns = best_s(act, 4 if is_slow else REPEATS) / count * 1e9
+        yield Figure(name, best_ns, "ns an element", LIMITS.get(name), PEERS.get(name, OURS))
 
 
-def one_step() -> None:
-    """Print what one logged step of a network of 9.5M parameters takes, from tensors to bytes."""
+def one_step() -> Iterator[Figure]:
+    """What one logged step of a network of 9.5M parameters takes, from tensors to bytes."""
     weights = [torch.randn(975, 975) * 0.02 for _ in range(10)] + [torch.randn(975) for _ in range(10)]
     tensors = weights + [tensor * 1e-4 for tensor in weights]
     keys = [f"{kind}/layers.{index}.weight" for kind in ("weights", "gradients") for index in range(20)]
@@ -83,13 +91,13 @@ def one_step() -> None:
     def step() -> list[bytes]:
         return encode(1, 0.0, dict(zip(keys, of_tensors(tensors), strict=True)))
 
-    print("20 tensors, weights and gradients, 9.5M parameters (limits: 6 ms, 12,000 bytes)")
-    print(f"  statistics and payload {best_s(step) * 1e3:.2f} ms, {sum(map(len, step())):,} bytes")
-    print(f"  torch.sum of the same  {best_s(lambda: [tensor.sum() for tensor in tensors]) * 1e3:.2f} ms")
-    print(f"  as trackers do         {best_s(lambda: [as_trackers_do(tensor) for tensor in tensors], 3) * 1e3:.0f} ms")
+    what = "20 tensors, weights and gradients, 9.5M parameters"
+    yield Figure(f"{what}: statistics and payload", best_s(step) * 1e3, "ms", 6.0)
+    yield Figure("  bytes", sum(map(len, step())), "bytes", 12_000)
+    yield Figure(f"{what}: torch.sum", best_s(lambda: [one.sum() for one in tensors]) * 1e3, "ms", who="torch")
+    trackers_s = best_s(lambda: [as_trackers_do(one) for one in tensors], 3)
+    yield Figure(f"{what}: histograms alone", trackers_s * 1e3, "ms", who="as trackers do")
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    elements(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000)
-    one_step()
+    main(ours)

@@ -1,5 +1,6 @@
 """What holds for every test: errors of ours raise, and each test has a store of its own and leaves no run open."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import pytest
 from barograph import testing
 
 _ABOUT_CODE = {"capture", "cli", "compare"}  # rooms whose tests need it
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works here and in what the tests start, also where a shell runs them in the background and ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

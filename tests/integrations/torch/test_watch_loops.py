@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -319,26 +321,12 @@ def test_a_compiled_model_is_left_whole(before: bool) -> None:
     assert "torch.compile" in started.data["modules_unseen_reason"]
 
 
-def test_a_compiled_part_keeps_its_names() -> None:
-    """Where one module is compiled, the others' activations are seen, and names are those of the author."""
-    model = small_model()
-    model[0] = torch.compile(model[0], backend="eager", fullgraph=True)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with testing.temporary_run() as temporary, watch(model):
-        model(batch()).pow(2).mean().backward()
-        optimizer.step()
-        view = temporary.view()
-        keys = view.histograms()
-        (started,) = view.events("watch_start")
-    assert {"weights/0.weight", "gradients/0.weight", "activations/1", "activations/2"} <= set(keys)
-    assert started.data["modules_unseen_first"] == ["0"]
-
-
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_a_scripted_part_is_left_alone() -> None:
-    """It takes no hooks; the activations of the others, and its own weights and gradients, are seen."""
+@pytest.mark.parametrize("made_by", [partial(torch.compile, backend="eager", fullgraph=True), torch.jit.script])
+def test_a_compiled_part_is_left_whole(made_by: Callable[[torch.nn.Module], torch.nn.Module]) -> None:
+    """Where torch.compile or TorchScript made one module, the others' activations are seen, under their own names."""
     model = small_model()
-    model[0] = torch.jit.script(model[0])
+    model[0] = made_by(model[0])
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with testing.temporary_run() as temporary, watch(model):
         model(batch()).pow(2).mean().backward()
